@@ -1,0 +1,164 @@
+"""Operations: one small type for each external action, each carrying the cause it is there for. Stdlib only.
+
+A cause is one line for the user: `resources.memory 64M -> 128M (stack.yaml:14)`, `new`, `removed from the file`,
+`image changed`. `unless_unchanged` names an image (`image:web`): the operation is conditional and falls away when that
+image comes out of the build as the digest already applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stackup.planner.observed import ObservedStep
+from stackup.spec.model import Condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildImage:
+    kind: ClassVar[str] = "build-image"
+    name: str
+    cause: str
+    steps: tuple[ObservedStep, ...] = ()
+    host_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateNetwork:
+    kind: ClassVar[str] = "create-network"
+    key: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteNetwork:
+    kind: ClassVar[str] = "delete-network"
+    key: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVolume:
+    kind: ClassVar[str] = "create-volume"
+    key: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteVolume:
+    """Destroys data: only by `down -v`. `name` as kept in the root."""
+
+    kind: ClassVar[str] = "delete-volume"
+    key: str
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateContainer:
+    """Make replica `number` of a service; it is not running yet."""
+
+    kind: ClassVar[str] = "create-container"
+    service: str
+    number: int
+    cause: str
+    unless_unchanged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartContainer:
+    """Start what CreateContainer made, or `container`, which ended or never ran."""
+
+    kind: ClassVar[str] = "start-container"
+    service: str
+    number: int
+    cause: str
+    container: str | None = None
+    unless_unchanged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateContainer:
+    """Apply values to a running container: same process. `fields` are dotted names with verdict *live*."""
+
+    kind: ClassVar[str] = "update-container"
+    service: str
+    number: int
+    container: str
+    fields: tuple[str, ...]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartContainer:
+    """Stop and start again with new values on the same root file system and addresses."""
+
+    kind: ClassVar[str] = "restart-container"
+    service: str
+    number: int
+    container: str
+    fields: tuple[str, ...]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopContainer:
+    kind: ClassVar[str] = "stop-container"
+    service: str
+    number: int
+    container: str
+    cause: str
+    unless_unchanged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteContainer:
+    """Take away a stopped container: root file system, addresses, logs, record."""
+
+    kind: ClassVar[str] = "delete-container"
+    service: str
+    number: int
+    container: str
+    cause: str
+    unless_unchanged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitService:
+    """Wait until every replica of a service meets the condition that a dependent asks for."""
+
+    kind: ClassVar[str] = "await-service"
+    service: str
+    condition: Condition
+    cause: str
+
+
+Operation = (
+    BuildImage
+    | CreateNetwork
+    | DeleteNetwork
+    | CreateVolume
+    | DeleteVolume
+    | CreateContainer
+    | StartContainer
+    | UpdateContainer
+    | RestartContainer
+    | StopContainer
+    | DeleteContainer
+    | AwaitService
+)
+
+
+def resource(operation: Operation) -> str:
+    """The address an operation acts on: `image:web`, `service:web/2`, `network:default`, `volume:data`."""
+    match operation:
+        case BuildImage(name=name):
+            return f"image:{name}"
+        case CreateNetwork(key=key) | DeleteNetwork(key=key):
+            return f"network:{key}"
+        case CreateVolume(key=key) | DeleteVolume(key=key):
+            return f"volume:{key}"
+        case AwaitService(service=service):
+            return f"service:{service}"
+        case _:
+            return f"service:{operation.service}/{operation.number}"
