@@ -65,7 +65,8 @@ def open_database(path: str | os.PathLike[str], schema: Sequence[str]) -> Databa
     try:
         connection = apsw.Connection(name)
         connection.set_busy_timeout(10_000)
-        connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
+        # list(): apsw stops at the first row, and the statements after it would never run.
+        list(connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"))
         _migrate(connection, name, schema)
     except apsw.Error as error:
         raise _translate(error, name) from error
