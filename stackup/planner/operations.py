@@ -2,7 +2,8 @@
 
 A cause is one line for the user: `resources.memory 64M -> 128M (stack.yaml:14)`, `new`, `removed from the file`,
 `image changed`. `unless_unchanged` names an image (`image:web`): the operation is conditional and falls away when that
-image comes out of the build as the digest already applied.
+image comes out of the build as the digest already applied. `if_unchanged` is the other branch: the operation is what
+remains to do when the image comes out the same, and falls away when it does not.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartContainer:
-    """Start what CreateContainer made, or `container`, which ended or never ran."""
+    """Start what CreateContainer made, or `container`, which ended or never ran: with the values of the wish."""
 
     kind: ClassVar[str] = "start-container"
     service: str
@@ -75,6 +76,7 @@ class StartContainer:
     cause: str
     container: str | None = None
     unless_unchanged: str | None = None
+    if_unchanged: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +89,26 @@ class UpdateContainer:
     container: str
     fields: tuple[str, ...]
     cause: str
+    if_unchanged: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartContainer:
-    """Stop and start again with new values on the same root file system and addresses."""
+    """Stop and start again with new values on the same root file system and addresses. Live values ride along.
+
+    No `fields`: nothing of its own changed; the user asked, or it `follows` a service that it depends on with
+    `restart: true`, and `unless_unchanged` is about that service's image.
+    """
 
     kind: ClassVar[str] = "restart-container"
     service: str
     number: int
     container: str
-    fields: tuple[str, ...]
     cause: str
+    fields: tuple[str, ...] = ()
+    follows: str | None = None
+    unless_unchanged: str | None = None
+    if_unchanged: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +135,17 @@ class DeleteContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitService:
-    """Wait until every replica of a service meets the condition that a dependent asks for."""
+    """Wait until every replica of a service, or replica `number` alone, meets the condition that is asked for.
+
+    `optional`: all who ask say `required: false`, so a failure is a warning and they go on.
+    """
 
     kind: ClassVar[str] = "await-service"
     service: str
     condition: Condition
     cause: str
+    number: int | None = None
+    optional: bool = False
 
 
 Operation = (
@@ -158,7 +173,7 @@ def resource(operation: Operation) -> str:
             return f"network:{key}"
         case CreateVolume(key=key) | DeleteVolume(key=key):
             return f"volume:{key}"
-        case AwaitService(service=service):
+        case AwaitService(service=service, number=None):
             return f"service:{service}"
         case _:
             return f"service:{operation.service}/{operation.number}"
