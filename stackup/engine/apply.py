@@ -1,0 +1,117 @@
+"""Walk a Plan in parallel, with no opinions: an outcome for each operation.
+
+An operation begins when all that it needs are done. What needs a failed one is skipped and names the failure it comes
+from, however far away. When the request is withdrawn (Ctrl-C), what runs ends and nothing more begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from stackup.engine.views import Outcome
+from stackup.errors import StackupError
+from stackup.events import Done, Failed, Reporter, Skipped, Started
+from stackup.planner import operations
+from stackup.planner.operations import Operation
+
+Perform = Callable[[str, Operation], Awaitable[str | None]]
+"""Carry out an operation; the text of what was done, None: nothing worth a line. Raises StackupError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """`operations`: id -> operation; `needs`: id -> ids that must be done before."""
+
+    operations: Mapping[str, Operation]
+    needs: Mapping[str, Collection[str]]
+
+
+_VERBS = {
+    "create-network": "create", "delete-network": "delete", "create-volume": "create", "delete-volume": "delete",
+    "create-container": "create", "start-container": "start", "update-container": "update",
+    "restart-container": "restart", "stop-container": "stop", "delete-container": "delete", "await-service": "wait",
+}  # fmt: skip
+
+
+async def walk(
+    nodes: Nodes, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None = None
+) -> dict[str, Outcome]:
+    """The outcome of every operation, by id."""
+    return await _Walk(nodes, perform, report, withdrawn).run()
+
+
+class _Walk:
+    def __init__(self, nodes: Nodes, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None) -> None:
+        self._nodes = nodes
+        self._perform = perform
+        self._report = report
+        self._withdrawn = withdrawn
+        self._left = {key: set(nodes.needs.get(key, ())) & set(nodes.operations) for key in nodes.operations}
+        self._dependents: dict[str, list[str]] = {key: [] for key in nodes.operations}
+        for key, needs in self._left.items():
+            for need in needs:
+                self._dependents[need].append(key)
+        self._outcomes: dict[str, Outcome] = {}
+        self._causes: dict[str, str] = {}  # id -> address of the failure it comes from
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> dict[str, Outcome]:
+        for key in [k for k, needs in self._left.items() if not needs]:
+            self._begin(key)
+        while self._running:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        return {key: self._outcomes[key] for key in self._nodes.operations}
+
+    def _begin(self, key: str) -> None:
+        if self._withdrawn is not None and self._withdrawn.is_set():
+            return self._end(key, "withdrawn")
+        task = asyncio.ensure_future(self._one(key))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return None
+
+    async def _one(self, key: str) -> None:
+        operation = self._nodes.operations[key]
+        address = operations.resource(operation)
+        began = time.monotonic()
+        self._report(Started(address, _VERBS.get(operation.kind, operation.kind)))
+        try:
+            text = await self._perform(key, operation)
+        except StackupError as error:
+            self._report(Failed(address, error.message, error.hint))
+            return self._end(key, "failed", error.message, error.hint)
+        except Exception as error:
+            traceback.print_exc()
+            message = f"a mistake in stackup: {type(error).__name__}: {error}"
+            self._report(Failed(address, message))
+            return self._end(key, "failed", message)
+        if text is not None:
+            self._report(Done(address, text, time.monotonic() - began))
+        return self._end(key, "done")
+
+    def _end(self, key: str, result: str, error: str | None = None, hint: str | None = None) -> None:
+        operation = self._nodes.operations[key]
+        address = operations.resource(operation)
+        self._outcomes[key] = Outcome(
+            operation=operation.kind, resource=address, result=result, error=error, hint=hint  # type: ignore[arg-type]
+        )  # fmt: skip
+        if result == "failed":
+            self._causes[key] = address
+        for dependent in self._dependents[key]:
+            self._left[dependent].discard(key)
+            if result in ("failed", "skipped"):
+                self._causes.setdefault(dependent, self._causes[key])
+            if not self._left[dependent]:
+                self._ready(dependent)
+
+    def _ready(self, key: str) -> None:
+        if cause := self._causes.get(key):
+            address = operations.resource(self._nodes.operations[key])
+            text = f"{cause} failed"
+            self._report(Skipped(address, text))
+            return self._end(key, "skipped", text)
+        return self._begin(key)

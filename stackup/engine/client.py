@@ -1,0 +1,136 @@
+"""The CLI's end of the control socket: blocking, lean imports. See protocol.py for the frames."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stackup import errors, events
+from stackup.engine import identity, protocol
+from stackup.errors import StackupError
+from stackup.events import Reporter
+from stackup.oci import Document
+from stackup.paths import Host
+
+
+class Client:
+    """A connection that has said hello. `server`: the supervisor's answer ({"pid", "spawner", "stackup"})."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._decoder = protocol.Decoder()
+        self._ready: list[tuple[Document, list[int]]] = []
+        self.server: Document = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._sock.close()
+        self._decoder.close()
+
+    def request(
+        self, op: str, *, fds: Sequence[int] = (), report: Reporter = events.ignore,
+        other: Callable[[Document, list[int]], None] | None = None, **arguments: Any,
+    ) -> Document:  # fmt: skip
+        """Send a request and return its reply; events go to `report`, messages of another kind to `other`.
+
+        Raises the supervisor's error, ConnectionError where it went away.
+        """
+        data = protocol.encode({"op": op, "args": arguments}, len(fds))
+        if fds:
+            sent = socket.send_fds(self._sock, [data], list(fds))
+            data = data[sent:]
+        self._sock.sendall(data)
+        while True:
+            message, received = self._next()
+            if "reply" in message:
+                return message["reply"]  # type: ignore[no-any-return]
+            if "error" in message:
+                raise errors.from_plain(message["error"])
+            event = message.get("event") or {}
+            if other is not None and not _is_event(event):
+                other(event, received)
+            elif _is_event(event):
+                report(events.from_plain(event))
+
+    def _next(self) -> tuple[Document, list[int]]:
+        while not self._ready:
+            data, fds = protocol.receive(self._sock)
+            if not data:
+                raise ConnectionError("the supervisor ended the connection")
+            self._ready += self._decoder.feed(data, fds)
+        return self._ready.pop(0)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def wait_closed(self, seconds: float) -> None:
+        """Until the other side has closed, for what must be gone when a verb returns."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([self._sock], [], [], left)[0] and not self._sock.recv(4096):
+                return
+
+
+_EVENT_KINDS = frozenset(("started", "output", "done", "failed", "skipped", "warned"))
+
+
+def _is_event(event: Document) -> bool:
+    return event.get("kind") in _EVENT_KINDS
+
+
+def connect(host: Host) -> Client | None:
+    """A connection to the running supervisor, or None where none runs.
+
+    Raises Conflict where the pair works in other namespaces than we do (see identity.py).
+    """
+    identity.check(host)
+    try:
+        sock = protocol.connect(host.run)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    return _hello(sock)
+
+
+def ensure(host: Host) -> Client:
+    """A connection to the supervisor, started where none runs."""
+    from stackup.runtime import spawning
+
+    for _attempt in range(5):
+        try:
+            if client := connect(host):
+                return client
+        except (ConnectionError, BrokenPipeError):
+            pass  # it was just ending after its last stack; another one is started
+        spawning.start_pair(host)
+    raise StackupError("the supervisor does not stay up", hint=f"its messages are in {host.path('supervisor.log')}")
+
+
+def _hello(sock: socket.socket) -> Client:
+    client = Client(sock)
+    try:
+        client.server = client.request("hello", stackup=identity.version())
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def wait_process(pid: int, seconds: float) -> bool:
+    """Wait for the end of a process that is not our child. True: it ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
