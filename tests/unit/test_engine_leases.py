@@ -1,50 +1,42 @@
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
 
-from stackup.engine.leases import ID_COUNT, IdRange, MachineIds, choose_ids, machine_ids
-from stackup.engine.records import open_records
-from stackup.errors import StackupError
+from stackup.engine.records import Records, open_records
+from stackup.errors import Conflict
 from stackup.paths import Host
 
-
-def test_ranges_of_one_root_never_meet() -> None:
-    taken: set[int] = set()
-    for _ in range(60):
-        taken.add(choose_ids(taken, "3fa9c1", MachineIds()))
-    ordered = sorted(taken)
-    assert len(ordered) == 60
-    assert all(b - a >= ID_COUNT for a, b in itertools.pairwise(ordered))
+HOST_ID = "3fa9c1"
 
 
-def test_two_roots_start_at_different_places() -> None:
-    assert choose_ids((), "000001", MachineIds()) != choose_ids((), "000002", MachineIds())
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return open_records(Host(str(tmp_path), HOST_ID))
 
 
-def test_ids_of_a_user_are_left_alone() -> None:
-    plain = choose_ids((), "000000", MachineIds())
-    foreign = IdRange(plain + 10, 5)
-    assert not foreign.overlaps(IdRange(choose_ids((), "000000", MachineIds(foreign=(foreign,))), ID_COUNT))
+def test_two_containers_never_share_an_id(records: Records) -> None:
+    maps = [records.ledger.take_ids(f"container{n}", HOST_ID) for n in range(20)]
+    assert not any(a.overlaps(b.base, b.size) for a in maps for b in maps if a is not b)
 
 
-def test_a_machine_without_such_ids_is_an_error_that_says_where_to_look() -> None:
-    with pytest.raises(StackupError) as caught:
-        choose_ids((), "000000", MachineIds(ours=(IdRange(0, 65536),)))
-    assert caught.value.hint is not None
-    assert "/proc/self/uid_map" in caught.value.hint
+def test_ids_of_a_user_are_left_alone(records: Records) -> None:
+    first = records.ledger.take_ids("a", HOST_ID)
+    records.ledger.release("a")
+    assert not records.ledger.take_ids("a", HOST_ID, [(first.base + 10, 5)]).overlaps(first.base + 10, 5)
 
 
-def test_subordinate_ids_are_read_and_nonsense_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "subuid").write_text("ana:100000:65536\n# note\nbad:line\n")
-    assert machine_ids(etc=str(tmp_path)).foreign == (IdRange(100000, 65536),)
+def test_a_released_range_is_free_again(records: Records) -> None:
+    first = records.ledger.take_ids("a", HOST_ID)
+    assert records.ledger.take_ids("b", HOST_ID) != first
+    records.ledger.release("a")
+    assert records.ledger.take_ids("c", HOST_ID) == first
 
 
-def test_a_released_range_is_free_again(tmp_path: Path) -> None:
-    with open_records(Host(str(tmp_path), "3fa9c1")) as records:
-        first = records.ledger.take_ids("a", "3fa9c1", MachineIds())
-        assert records.ledger.take_ids("b", "3fa9c1", MachineIds()) != first
-        records.ledger.release("a")
-        assert records.ledger.take_ids("c", "3fa9c1", MachineIds()) == first
+def test_a_port_of_another_service_is_a_conflict_that_names_it(records: Records) -> None:
+    records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:shop/web")
+    with pytest.raises(Conflict, match="8080 belongs to service:shop/web"):
+        records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:blog/web")
+    records.ledger.release_one("port", "tcp/127.0.0.1", "8080")
+    records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:blog/web")
