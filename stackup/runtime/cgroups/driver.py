@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stackup.oci import Document
+from stackup.runtime.stats import Stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +72,6 @@ class OpenJoin:
             os.close(descriptor)
         if self.directory is not None:
             os.close(self.directory)
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a group uses now. None: unlimited, or the controller does not tell.
-
-    `memory_bytes` counts without the page cache that can be dropped at once (as `docker stats` does).
-    """
-
-    memory_bytes: int = 0
-    memory_limit: int | None = None
-    memory_peak: int | None = None
-    cpu_ns: int = 0
-    throttled_ns: int = 0
-    pids: int = 0
-    pids_limit: int | None = None
-    oom_kills: int = 0
 
 
 class Group(Protocol):
