@@ -221,7 +221,7 @@ def test_ulimits_are_set_and_never_above_our_own_hard_limit() -> None:
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1},
         {"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20},
     ]
-    with pytest.raises(Unsupported, match="ulimits.nofile: 20 is above this machine's hard limit 15"):
+    with pytest.raises(Unsupported, match=r"ulimits.nofile: 20 is above this machine's hard limit 15"):
         made(wanted, hard_limits={"nofile": 15})
 
 
