@@ -1,0 +1,267 @@
+"""What no single value can tell: references, cycles, things published or mounted twice, files that must be there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from stackup.spec.forms import Context
+from stackup.spec.layers import Copy, Template
+from stackup.spec.model import Healthcheck, Image, Path, Service, Stack
+from stackup.spec.nodes import shorten
+from stackup.spec.origins import Origins
+from stackup.spec.report import found
+from stackup.spec.suggest import did_you_mean, nearest
+
+# distribution/reference: [host[:port]/]path[:tag][@digest]
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+)
+_LONGEST_REFERENCE = 512
+
+
+def is_reference(text: str) -> bool:
+    """Whether this may be an OCI image reference."""
+    return len(text) <= _LONGEST_REFERENCE and _REFERENCE.fullmatch(text) is not None
+
+
+def check(stack: Stack, origins: Origins, ctx: Context) -> None:
+    """Report every contradiction in a stack that is well-formed by itself."""
+    checks = _Checks(stack, origins, ctx)
+    for image in stack.images.values():
+        checks.image(image)
+    for service in stack.services.values():
+        checks.service(service)
+    checks.cycles()
+    checks.published_once()
+    checks.named_once()
+
+
+class _Checks:
+    def __init__(self, stack: Stack, origins: Origins, ctx: Context) -> None:
+        self.stack = stack
+        self.origins = origins
+        self.ctx = ctx
+
+    def problem(self, path: Path, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
+        self.ctx.report.problem(self.origins.node(*path), message, hint, at_key=at_key)
+
+    # --- images
+
+    def image(self, image: Image) -> None:
+        here: Path = ("images", image.name)
+        if image.base is not None:
+            self.reference((*here, "from"), image.base)
+        elif not image.layers and self.origins.node(*here).is_map:
+            self.problem(here, "an image needs 'from' or 'layers'", at_key=True)
+        for index, layer in enumerate(image.layers):
+            if isinstance(layer, Copy | Template) and layer.source:
+                self.source((*here, "layers", index, "source"), layer)
+
+    def reference(self, path: Path, name: str) -> None:
+        if not name or name in self.stack.images:
+            return
+        bare = not set(name) & set("/:@")
+        if bare and (near := nearest(name, self.stack.images)):
+            hint = f"did you mean '{near}'? For an image of that name in the store write '{name}:latest'"
+            self.problem(path, f"no '{shorten(name)}' in 'images'", hint)
+        elif not is_reference(name):
+            known = f"'images' has {found(self.stack.images)}" if self.stack.images else "'images' is empty"
+            self.problem(path, f"{shorten(name)!r} is no image of this file and no image reference", known)
+
+    def source(self, path: Path, layer: Copy | Template) -> None:
+        full = self.ctx.absolute(layer.source)
+        try:
+            there, folder = os.path.lexists(full), os.path.isdir(full)
+        except ValueError:  # a zero byte, told elsewhere
+            return
+        if not there:
+            parent = os.path.dirname(full)
+            try:
+                beside = os.listdir(parent)
+            except OSError:
+                beside = []
+            where = "" if layer.source.startswith(("/", "~")) else f" in {self.ctx.folder}"
+            hint = did_you_mean(os.path.basename(full), beside)
+            self.problem(path, f"no file or folder {shorten(layer.source)!r}{where}", hint)
+        elif folder and isinstance(layer, Template):
+            self.problem(path, f"{shorten(layer.source)!r} is a folder, a template is a file")
+
+    # --- services
+
+    def service(self, service: Service) -> None:
+        here: Path = ("services", service.name)
+        self.reference((*here, "image"), service.image)
+        self.network_mode(here, service)
+        self.dependencies(here, service)
+        self.mounts(here, service)
+        for name, attachment in service.networks.items():
+            self.network(here, name, attachment.ipv4_address, service)
+        if service.container_name is not None and service.replicas > 1:
+            hint = "remove one of the two"
+            message = f"a name for one container, but {service.replicas} replicas"
+            self.problem((*here, "container_name"), message, hint)
+        for limit, value in service.ulimits.items():
+            if value.hard != -1 and (value.soft > value.hard or value.soft == -1):
+                self.problem((*here, "ulimits", limit), f"soft {value.soft} is more than hard {value.hard}")
+
+    def network(self, here: Path, name: str, address: str | None, service: Service) -> None:
+        network = self.stack.networks.get(name)
+        if network is None:
+            self.missing((*here, "networks", name), "network", name, self.stack.networks, "networks")
+        elif address:
+            self.static_address((*here, "networks", name, "ipv4_address"), address, network.subnet, name)
+            if service.replicas > 1:
+                message = f"one address, but {service.replicas} replicas"
+                self.problem((*here, "networks", name, "ipv4_address"), message, "remove one of the two")
+
+    def static_address(self, path: Path, address: str, subnet: str | None, network: str) -> None:
+        import ipaddress
+
+        if subnet is None:
+            self.problem(path, f"the network '{network}' has no 'subnet'", f"give it one that holds {address}")
+            return
+        try:
+            inside = ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
+        except ValueError:  # told where it was read
+            return
+        if not inside:
+            self.problem(path, f"{address} is not in the subnet {subnet} of the network '{network}'")
+
+    def network_mode(self, here: Path, service: Service) -> None:
+        mode = service.network_mode
+        if self.origins.has(*here, "network_mode") and self.origins.has(*here, "networks") and service.networks:
+            if mode == "bridge" and set(service.networks) == {"default"}:
+                return
+            message = f"'{mode}' together with 'networks' is a contradiction"
+            self.problem((*here, "network_mode"), message, "remove one of the two")
+        if mode != "bridge" and service.ports:
+            self.problem((*here, "ports"), f"no port can be published with 'network_mode: {mode}'", at_key=True)
+
+    def missing(self, path: Path, kind: str, name: str, known: Mapping[str, object], section: str) -> None:
+        hint = did_you_mean(name, known) or f"declare it under '{section}'"
+        self.problem(path, f"no {kind} '{shorten(name)}' in '{section}'", hint)
+
+    def dependencies(self, here: Path, service: Service) -> None:
+        for name, dependency in service.depends_on.items():
+            path = (*here, "depends_on", name)
+            other = self.stack.services.get(name)
+            if name == service.name:
+                self.problem(path, f"'{name}' cannot depend on itself", at_key=True)
+            elif other is None:
+                if dependency.required:
+                    near = did_you_mean(name, self.stack.services)
+                    message = f"no service '{shorten(name)}' in 'services'"
+                    self.problem(path, message, near or f"there is {found(self.stack.services)}", at_key=True)
+            elif dependency.condition == "service_healthy" and not self.has_healthcheck(other):
+                hint = f"give it one: services.{name}.healthcheck"
+                message = f"waits for '{name}' to be healthy, but neither it nor its image has a healthcheck"
+                self.problem((*path, "condition"), message, hint)
+
+    def has_healthcheck(self, service: Service) -> bool:
+        """A foreign image may bring one: that is known only when it is there."""
+        check: Healthcheck | None = service.healthcheck
+        seen: set[str] = set()
+        name: str | None = service.image
+        while name is not None and name in self.stack.images and name not in seen:
+            if check is not None and check.test:
+                break
+            seen.add(name)
+            check = self.stack.images[name].config.healthcheck or check
+            name = self.stack.images[name].base
+        if check is not None and check.test:
+            return check.test[0] != "NONE"
+        return name is not None and name not in self.stack.images
+
+    def mounts(self, here: Path, service: Service) -> None:
+        targets: dict[str, int] = {}
+        for index, mount in enumerate(service.volumes):
+            path = (*here, "volumes", index)
+            first = targets.setdefault(mount.target, index)
+            if first != index and mount.target != "/":
+                where = self.origins.node(*here, "volumes", first, "target").place
+                self.problem((*path, "target"), f"a second mount on {mount.target}; the first is at {where}")
+            if mount.type == "volume" and mount.source and mount.source not in self.stack.volumes:
+                near = did_you_mean(mount.source, self.stack.volumes)
+                hint = near or f"declare it under 'volumes', or write './{mount.source}' for a folder"
+                message = f"no volume '{shorten(mount.source)}' in 'volumes'"
+                self.problem((*path, "source"), message, hint)
+            if mount.type == "bind" and not mount.source:
+                self.problem(path, "a bind mount needs 'source'")
+            if mount.type == "tmpfs" and mount.source:
+                self.problem((*path, "source"), "a tmpfs has no source", "remove it")
+
+    # --- the whole file
+
+    def cycles(self) -> None:
+        images = {n: [i.base] if i.base in self.stack.images else [] for n, i in self.stack.images.items()}
+        for cycle in _cycles(images):
+            self.cycle(cycle, lambda name, _: ("images", name, "from"), "images stand on each other")
+        services = {
+            n: [d for d in s.depends_on if d in self.stack.services and d != n] for n, s in self.stack.services.items()
+        }
+        for cycle in _cycles(services):
+            self.cycle(cycle, lambda name, on: ("services", name, "depends_on", on), "services wait for each other")
+
+    def cycle(self, names: list[str], where: Callable[[str, str], Path], message: str) -> None:
+        """`a -> b (line 3) -> a (line 7)`, told once, at the first of them."""
+        pairs = list(zip(names, [*names[1:], names[0]], strict=True))
+        steps = [f"{on} (line {self.origins.node(*where(name, on)).key_place.line})" for name, on in pairs]
+        self.problem(where(*pairs[0]), f"{message}: {names[0]} -> {' -> '.join(steps)}", "take one of them out")
+
+    def published_once(self) -> None:
+        taken: dict[tuple[int, str], list[tuple[str, Path]]] = {}
+        for service in self.stack.services.values():
+            for index, port in enumerate(service.ports):
+                if not port.published:
+                    continue
+                path: Path = ("services", service.name, "ports", index)
+                others = taken.setdefault((port.published, port.protocol), [])
+                for address, first in others:
+                    if address == port.host_ip or "0.0.0.0" in (address, port.host_ip):
+                        node = self.origins.node(*first)
+                        message = f"host port {port.published}/{port.protocol} is published twice"
+                        self.problem(path, message, f"first by {self.ctx.report.dotted(node.path)} ({node.place})")
+                        break
+                others.append((port.host_ip, path))
+
+    def named_once(self) -> None:
+        taken: dict[str, str] = {}
+        for service in self.stack.services.values():
+            name = service.container_name
+            if name and taken.setdefault(name, service.name) != service.name:
+                path = ("services", service.name, "container_name")
+                self.problem(path, f"'{name}' is the name of services.{taken[name]}'s container already")
+
+
+def _cycles(edges: Mapping[str, Iterable[str | None]]) -> list[list[str]]:
+    """The cycles of a graph, each once, beginning with its first name in the order of the file.
+
+    One cycle for each edge back that a depth-first walk meets: enough to tell them all, after a few repairs at most.
+    """
+    state: dict[str, int] = {}  # 1: on the way, 2: done
+    cycles: list[list[str]] = []
+    order = {name: i for i, name in enumerate(edges)}
+    for start in edges:
+        if start in state:
+            continue
+        way = [start]
+        state[start] = 1
+        open_edges = [iter(edges[start])]
+        while way:
+            step = next(open_edges[-1], None)
+            if step is None:
+                state[way.pop()] = 2
+                open_edges.pop()
+            elif step not in state:
+                state[step] = 1
+                way.append(step)
+                open_edges.append(iter(edges[step]))
+            elif state[step] == 1:
+                cycle = way[way.index(step) :]
+                first = cycle.index(min(cycle, key=lambda name: order[name]))
+                cycles.append(cycle[first:] + cycle[:first])
+    return cycles

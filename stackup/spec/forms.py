@@ -1,0 +1,169 @@
+"""Short forms that many keys share, turned into their long form. Positions follow.
+
+A node of the wrong type is handed back as it is: `validate` says what was expected there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from stackup.spec.nodes import Node, shorten
+from stackup.spec.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a file's relative paths start, the caller's environment, and where problems go."""
+
+    folder: str
+    environment: Mapping[str, str]
+    report: Report
+
+    def absolute(self, path: str) -> str:
+        """An absolute path from one of the file; `~` is the caller's home."""
+        if path == "~" or path.startswith("~/"):
+            path = (self.environment.get("HOME") or "/root") + path[1:]
+        return os.path.normpath(os.path.join(self.folder, path))
+
+
+Form = Callable[[Node, Context], Node]
+
+
+def made_list(node: Node, _: Context) -> Node:
+    """One value -> a list of it (`dns`, `tmpfs`, ...)."""
+    return node if isinstance(node.value, list | dict) else node.made([node])
+
+
+def argv(node: Node, ctx: Context) -> Node:
+    """A command: text is split as a shell would, a list stays."""
+    if not isinstance(node.value, str):
+        return node
+    if node.value.isalnum():
+        return node.made([node])
+    import shlex  # only for the few files that need it
+
+    try:
+        words = shlex.split(node.value)
+    except ValueError as error:
+        ctx.report.problem(node, f"cannot be split into words: {str(error).lower()}", "or write it as a list")
+        words = []
+    return node.made([node.made(word) for word in words])
+
+
+def pairs(node: Node, ctx: Context) -> Node:
+    """`["A=1", "B"]` -> `{A: "1", B: null}`."""
+    if not node.is_list:
+        return node
+    found: dict[str, Node] = {}
+    for item in node.list:
+        if not isinstance(item.value, str):
+            ctx.report.problem(item, f"expected text as in 'NAME=value', found {item.describe()}")
+            continue
+        name, equals, value = item.value.partition("=")
+        if not name:
+            ctx.report.problem(item, f"no name before '=' in {shorten(item.value)!r}")
+            continue
+        if name in found:
+            ctx.report.warn(item, f"'{name}' stands twice in this list; the last one counts")
+        child = item.made(value if equals else None)
+        child.key = (item.line, item.column)
+        found[name] = child
+    return node.made(found)
+
+
+def keyed(node: Node, ctx: Context) -> Node:
+    """`[a, b]` -> `{a: {}, b: {}}` (`networks`, `depends_on`)."""
+    if not node.is_list:
+        return node
+    found: dict[str, Node] = {}
+    for item in node.list:
+        if not isinstance(item.value, str):
+            ctx.report.problem(item, f"expected a name, found {item.describe()}")
+        elif item.value in found:
+            ctx.report.problem(item, f"'{item.value}' stands twice in this list")
+        else:
+            child = item.made({})
+            child.key = (item.line, item.column)
+            found[item.value] = child
+    return node.made(found)
+
+
+def hosts(node: Node, ctx: Context) -> Node:
+    """`extra_hosts`: `["name:addr", "name=addr"]` or a mapping -> `{name: [addr, ...]}`."""
+    if node.is_map:
+        return node.made({name: made_list(value, ctx) for name, value in node.items.items()})
+    if not node.is_list:
+        return node
+    found: dict[str, Node] = {}
+    for item in node.list:
+        text = item.value if isinstance(item.value, str) else ""
+        name, mark, address = text.partition("=") if "=" in text else text.partition(":")
+        if not (name and mark and address):
+            ctx.report.problem(item, f"expected text as in 'name=address', found {item.describe()}")
+            continue
+        entry = found.setdefault(name, item.made([]))
+        entry.list.append(item.made(address.strip("[]")))
+    return node.made(found)
+
+
+def ulimits(node: Node, _: Context) -> Node:
+    """`{nofile: 1024}` -> `{nofile: {soft: 1024, hard: 1024}}`."""
+
+    def long(value: Node) -> Node:
+        return value if value.is_map or value.value is None else value.made({"soft": value, "hard": value})
+
+    return node.made({name: long(value) for name, value in node.items.items()}) if node.is_map else node
+
+
+def healthcheck(node: Node, ctx: Context) -> Node:
+    """`test` text -> `[CMD-SHELL, text]`; `disable: true` -> `test: [NONE]`."""
+    if not node.is_map:
+        return node
+    items = dict(node.items)
+    disable = items.get("disable")
+    if disable is not None and isinstance(disable.value, bool):
+        del items["disable"]
+        if disable.value:
+            items["test"] = disable.made([disable.made("NONE")])
+    test = items.get("test")
+    if test is not None and isinstance(test.value, str):
+        items["test"] = test.made([test.made("CMD-SHELL"), test.made(test.value)] if test.value else [])
+    return node.made(items)
+
+
+def option_words(node: Node, _: Context) -> Node:
+    """`security_opt`: `name:value` -> `name=value`, as both are written."""
+    if not node.is_list:
+        return node
+
+    def same(item: Node) -> Node:
+        if not isinstance(item.value, str) or "=" in item.value or ":" not in item.value:
+            return item
+        return item.made(item.value.replace(":", "=", 1))
+
+    return node.made([same(item) for item in node.list])
+
+
+def take(node: Node, *path: str) -> Node | None:
+    """Take a value out of nested mappings; None where it is absent or null."""
+    for part in path[:-1]:
+        child = node.items.get(part)
+        if child is None:
+            return None
+        node = child
+    found = node.items.pop(path[-1], None)
+    return None if found is None or found.value is None else found
+
+
+def prune(node: Node, key: str) -> None:
+    """Drop a mapping from which everything was taken, deepest first. What is left over stays and is told as unknown."""
+    child = node.items.get(key)
+    if child is None:
+        return
+    for inner in list(child.items):
+        if child.items[inner].is_map:
+            prune(child, inner)
+    if child.value is None or (child.is_map and not child.items):
+        del node.items[key]

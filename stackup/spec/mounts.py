@@ -1,0 +1,109 @@
+"""`volumes` and `tmpfs` of a service: short and long -> one flat mapping a mount, as `model.VolumeMount` is."""
+
+from __future__ import annotations
+
+import posixpath
+
+from stackup.spec.forms import Context, take
+from stackup.spec.nodes import Node, shorten
+
+_NESTED = {"bind": ("create_host_path",), "volume": ("nocopy",), "tmpfs": ("size", "mode")}
+_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_HARMLESS = ("noexec", "nosuid", "nodev", "rw")
+_BIND_MARKS = (".", "/", "~")
+
+
+def volumes(node: Node, ctx: Context) -> Node:
+    if not node.is_list:
+        return node
+    made = [_mount(item, ctx) for item in node.list]
+    return node.made([m for m in made if m is not None])
+
+
+def _mount(item: Node, ctx: Context) -> Node | None:
+    if item.is_map:
+        return _long(item, ctx)
+    if isinstance(item.value, str):
+        return _short(item, ctx)
+    ctx.report.problem(item, f"expected a volume as in 'data:/data', found {item.describe()}")
+    return None
+
+
+def _short(item: Node, ctx: Context) -> Node | None:
+    parts = item.value.split(":")
+    source, target = (parts[0], parts[1]) if len(parts) > 1 else ("", parts[0])
+    if len(parts) > 3 or not target or (len(parts) > 1 and not source):
+        message = f"{shorten(item.value)!r} is no volume"
+        ctx.report.problem(item, message, "write [SOURCE:]TARGET[:ro], as in 'data:/data' or './src:/app:ro'")
+        return None
+    made: dict[str, object] = {"type": "volume", "source": source, "target": target}
+    if source.startswith(_BIND_MARKS):
+        made |= {"type": "bind", "source": ctx.absolute(source)}
+    for option in parts[2].split(",") if len(parts) == 3 else ():
+        made |= _option(item, option, ctx)
+    return item.made({key: item.made(value) for key, value in made.items()})
+
+
+def _option(item: Node, option: str, ctx: Context) -> dict[str, object]:
+    if option in ("ro", "nocopy"):
+        return {"read_only" if option == "ro" else "nocopy": True}
+    if option in ("z", "Z"):
+        ctx.report.warn(item, f"the option '{option}' is ignored: stackup sets no SELinux labels")
+    elif option in _PROPAGATION and option != "rprivate":
+        ctx.report.problem(item, f"the mount propagation '{option}' is not built yet", "leave it out")
+    elif option not in ("rw", "rprivate"):
+        ctx.report.warn(item, f"the option '{shorten(option)}' is unknown and ignored")
+    return {}
+
+
+def _long(item: Node, ctx: Context) -> Node:
+    items = dict(item.items)
+    kind = items.get("type")
+    if kind is None:
+        source = item.get("source")
+        path = source is not None and isinstance(source.value, str) and source.value.startswith(_BIND_MARKS)
+        items["type"] = item.made("bind" if path else "volume")
+    if consistency := items.pop("consistency", None):
+        ctx.report.warn(consistency, "has no effect on Linux", at_key=True)
+    for nested, keys in _NESTED.items():
+        if not (inner := items.get(nested)) or not inner.is_map:
+            continue
+        for key in keys:
+            if (value := take(inner, key)) is not None:
+                items[key] = value
+        if inner.items.get("propagation") is not None and inner.items["propagation"].value in (None, "rprivate"):
+            del inner.items["propagation"]
+        if not inner.items:
+            del items[nested]
+    source = items.get("source")
+    if items["type"].value == "bind" and source is not None and isinstance(source.value, str):
+        items["source"] = source.made(ctx.absolute(source.value))
+    return item.made(items)
+
+
+def tmpfs(node: Node, ctx: Context) -> list[Node]:
+    """`/run:size=64m,mode=1777` -> a mount of type tmpfs."""
+    found: list[Node] = []
+    for item in node.list if node.is_list else [node]:
+        if not isinstance(item.value, str):
+            ctx.report.problem(item, f"expected a path as in '/run:size=64m', found {item.describe()}")
+            continue
+        target, _, options = item.value.partition(":")
+        made: dict[str, object] = {"type": "tmpfs", "target": target}
+        for option in filter(None, options.split(",")):
+            name, _, value = option.partition("=")
+            if name in ("size", "mode") and value:
+                made[name] = value
+            elif option == "ro":
+                made["read_only"] = True
+            elif name in ("uid", "gid"):
+                ctx.report.problem(item, f"the tmpfs option '{name}' is not built yet", "leave it out")
+            elif option not in _HARMLESS:
+                ctx.report.warn(item, f"the tmpfs option '{shorten(option)}' is unknown and ignored")
+        found.append(item.made({key: item.made(value) for key, value in made.items()}))
+    return found
+
+
+def clean(path: str) -> str:
+    """A path inside a container: no `//`, no `.`, no final `/`."""
+    return "/" + posixpath.normpath(path).lstrip("/")

@@ -1,0 +1,138 @@
+"""`ports` and `expose`: Compose's short and long forms -> one mapping (or text) a port, ranges expanded."""
+
+from __future__ import annotations
+
+import re
+
+from stackup.spec.forms import Context
+from stackup.spec.nodes import Node, shorten
+
+LOOPBACK = "127.0.0.1"
+MOST = 65535
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_SHAPE = "write [ADDRESS:][HOST:]CONTAINER[/tcp|/udp], as in '8080:80'"
+
+
+class _Wrong(Exception):
+    """What is wrong with a port, and what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def ports(node: Node, ctx: Context) -> Node:
+    """A list of `{target, published, protocol, host_ip}`, published 0 where any free port will do."""
+    if not node.is_list:
+        return node
+    found: list[Node] = []
+    for item in node.list:
+        try:
+            if item.is_map:
+                found.extend(_long(item, ctx))
+            elif isinstance(item.value, str) or type(item.value) is int:
+                found.extend(_short(item))
+            else:
+                raise _Wrong(f"expected a port, found {item.describe()}", _SHAPE)
+        except _Wrong as wrong:
+            ctx.report.problem(item, wrong.message, wrong.hint)
+    return node.made(found)
+
+
+def expose(node: Node, ctx: Context) -> Node:
+    """A list of `8000/tcp`."""
+    if not node.is_list:
+        return node
+    found: list[Node] = []
+    for item in node.list:
+        try:
+            if not isinstance(item.value, str) and type(item.value) is not int:
+                raise _Wrong(f"expected a port, found {item.describe()}")
+            text, protocol = _protocol(item.text or str(item.value))
+            found.extend(item.made(f"{port}/{protocol}") for port in _range(text))
+        except _Wrong as wrong:
+            ctx.report.problem(item, wrong.message, wrong.hint)
+    return node.made(found)
+
+
+def _short(item: Node) -> list[Node]:
+    text, protocol = _protocol(item.text)
+    address = LOOPBACK
+    if text.startswith("["):
+        address, _, text = text[1:].partition("]:")
+    elif text.count(":") >= 2:
+        address, host, container = text.rsplit(":", 2)
+        text = f"{host}:{container}"
+    host, colon, container = text.rpartition(":")
+    targets = _range(container)
+    published = _range(host) if colon and host else [0] * len(targets)
+    if len(published) != len(targets):
+        if len(targets) == 1:
+            raise _Wrong(
+                f"a range of host ports for one container port in {item.text!r} is not built yet", "name one host port"
+            )
+        raise _Wrong(f"the ranges in {item.text!r} differ in length: {len(published)} and {len(targets)}")
+    _address(address)
+    return [_entry(item, t, p, protocol, address) for t, p in zip(targets, published, strict=True)]
+
+
+def _entry(item: Node, target: int, published: int, protocol: str, address: str) -> Node:
+    made = {"target": target, "published": published, "protocol": protocol, "host_ip": address}
+    return item.made({key: item.made(value) for key, value in made.items()})
+
+
+def _protocol(text: str) -> tuple[str, str]:
+    ports_text, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol == "sctp":
+        raise _Wrong(f"sctp in {text!r} is not built yet")
+    if protocol not in ("tcp", "udp"):
+        raise _Wrong(f"{protocol!r} in {shorten(text)!r} is no protocol", "write tcp or udp")
+    return ports_text, protocol
+
+
+def _range(text: str) -> list[int]:
+    match = _RANGE.fullmatch(text)
+    if not match:
+        raise _Wrong(f"{shorten(text)!r} is no port", _SHAPE)
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not 1 <= first <= MOST or not 1 <= last <= MOST:
+        raise _Wrong(f"{text!r} is no port; ports go from 1 to {MOST}")
+    if last < first:
+        raise _Wrong(f"the range {text!r} ends before it begins")
+    return list(range(first, last + 1))
+
+
+def _address(text: str) -> None:
+    if re.fullmatch(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)", text):
+        return
+    if ":" in text:
+        raise _Wrong(f"an IPv6 address to publish on ({shorten(text)}) is not built yet")
+    raise _Wrong(f"{shorten(text)!r} is no address", "write one as in '0.0.0.0:8080:80'")
+
+
+_IGNORED = {"name": "is a comment", "app_protocol": "is a comment"}
+
+
+def _long(item: Node, ctx: Context) -> list[Node]:
+    """The long form keeps its nodes, so that each value keeps its own place."""
+    items = dict(item.items)
+    for key in _IGNORED:
+        if node := items.pop(key, None):
+            ctx.report.warn(node, "has no effect", at_key=True)
+    mode = items.pop("mode", None)
+    if mode is not None and mode.value not in (None, "ingress"):
+        ctx.report.problem(mode, f"{mode.describe()} is not built yet", "leave it out")
+    if (address := items.get("host_ip")) is not None and isinstance(address.value, str):
+        try:
+            _address(address.value)
+        except _Wrong as wrong:
+            ctx.report.problem(address, wrong.message, wrong.hint)
+    published = items.get("published")
+    if published is not None and isinstance(published.value, str):
+        if "-" in published.value:
+            raise _Wrong("a range of host ports for one container port is not built yet", "name one host port")
+        number = 0 if published.value in ("", "0") else _range(published.value)[0]
+        items["published"] = published.made(number)
+    return [item.made(items)]

@@ -1,0 +1,86 @@
+"""What the phases of the loader share: the problems and warnings found so far, and the text they point into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from stackup.errors import Place, Problem, SpecErrors
+
+if TYPE_CHECKING:
+    from stackup.spec.nodes import Node
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_/-]+")
+_LONGEST_LINE = 500
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """`services.web.ports[0]`; a key with other characters is quoted: `labels["a.b"]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f'["{part}"]'
+    return text
+
+
+class Report:
+    """Collects problems instead of stopping at the first. `finish` raises them all, in the order of the file."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, list[str]] = {}
+        self._problems: dict[tuple[Place, str], Problem] = {}
+        self._warnings: dict[str, None] = {}
+
+    def add_source(self, file: str, text: str) -> None:
+        """Keep a file's text, so that its lines can be shown."""
+        self._sources[file] = _BREAK.split(text)
+
+    def line_of(self, place: Place) -> str | None:
+        lines = self._sources.get(place.file, [])
+        if not 1 <= place.line <= len(lines):
+            return None
+        line = lines[place.line - 1]
+        if len(line) > _LONGEST_LINE:
+            return None
+        return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line)
+
+    dotted = staticmethod(dotted)
+
+    def problem(self, node: Node, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
+        """A mistake at a value (or at its key). `hint` completes the sentence: `did you mean 'image'?`."""
+        self.problem_at(node.key_place if at_key else node.place, dotted(node.path), message, hint)
+
+    def problem_at(self, place: Place, path: str, message: str, hint: str | None = None) -> None:
+        self._problems.setdefault((place, path), Problem(place, path, message, hint, self.line_of(place)))
+
+    def warn(self, node: Node, message: str, *, at_key: bool = False) -> None:
+        place = node.key_place if at_key else node.place
+        self._warnings[f"{place}: {dotted(node.path)}: {message}"] = None
+
+    def warn_plainly(self, message: str) -> None:
+        self._warnings[message] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._warnings)
+
+    @property
+    def failed(self) -> bool:
+        return bool(self._problems)
+
+    def finish(self) -> None:
+        """SpecErrors with everything found so far, if anything was."""
+        if self._problems:
+            raise SpecErrors(tuple(self._problems.values()))
+
+
+def found(names: Mapping[str, object] | Sequence[str], limit: int = 8) -> str:
+    """`a, b, c`: names for a hint, shortened where they are many."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:limit]) + (", ..." if len(ordered) > limit else "")

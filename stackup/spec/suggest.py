@@ -1,0 +1,43 @@
+"""The word that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def distance(a: str, b: str, limit: int) -> int:
+    """Insertions, deletions, substitutions and swaps of neighbours between two words; `limit + 1` where more."""
+    if abs(len(a) - len(b)) > limit:
+        return limit + 1
+    before: list[int] = []
+    last = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > limit:
+            return limit + 1
+        before, last = last, row
+    return last[-1]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word next to `word`: one slip in a short word, up to three in a long one. None: nothing is near."""
+    limit = 1 if len(word) <= 4 else 2 if len(word) <= 8 else 3
+    folded = word.lower().replace("-", "_")
+    best: tuple[int, str] | None = None
+    for candidate in known:
+        d = distance(folded, candidate.lower().replace("-", "_"), limit)
+        # A short word with all its letters wrong is not the same word.
+        if d <= limit and d < max(len(word), len(candidate)) - 1 and (best is None or (d, candidate) < best):
+            best = (d, candidate)
+    return best[1] if best else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean 'resources'?`, or None."""
+    near = nearest(word, known)
+    return f"did you mean '{near}'?" if near else None

@@ -1,0 +1,69 @@
+"""The guestbook of the README loads into the canonical model, and each value knows where it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stackup.spec.layers import Copy, HostPrograms, Run, Template
+from stackup.spec.load import load
+from stackup.spec.model import Dependency, Loaded, Port, Resources, Restart, VolumeMount
+
+GUESTBOOK = """\
+name: guestbook
+images:
+  python: {layers: [{host: {programs: [python3, sh, ls, cat]}}]}
+  store:
+    from: python
+    layers: [{copy: "./store:/app"}]
+    config: {command: [python3, /app/store.py]}
+  web:
+    from: python
+    layers:
+      - copy: {source: ./web, target: /app}
+      - run: python3 -m compileall -q /app
+      - template: {source: ./motd.j2, target: /etc/motd, vars: {greeting: hello}}
+    config: {command: [python3, /app/web.py], environment: {PORT: "8080"}, working_dir: /app, user: "1000"}
+services:
+  store: {image: store, volumes: ["data:/data"], resources: {memory: 64M, cpus: 0.25, pids: 32},
+          healthcheck: {test: [CMD, python3, /app/check.py], interval: 2s}}
+  web: {image: web, replicas: 2, ports: ["8080:8080"], environment: {STORE: "store:7000"},
+        depends_on: {store: {condition: service_healthy}}, restart: on-failure,
+        resources: {memory: 128M, cpus: 0.5, pids: 64}}
+volumes: {data: {}}
+"""
+
+
+def guestbook(folder: Path) -> Loaded:
+    (folder / "store").mkdir()
+    (folder / "web").mkdir()
+    (folder / "motd.j2").write_text("{{ vars.greeting }}")
+    (folder / "stack.yaml").write_text(GUESTBOOK)
+    return load(str(folder), environment={})
+
+
+def test_the_guestbook_loads(tmp_path: Path) -> None:
+    stack = guestbook(tmp_path).stack
+    assert (stack.name, stack.folder, stack.file) == ("guestbook", str(tmp_path), str(tmp_path / "stack.yaml"))
+    assert stack.images["python"].layers == (HostPrograms(programs=("python3", "sh", "ls", "cat")),)
+    assert stack.images["web"].base == "python"
+    assert stack.images["web"].layers == (
+        Copy(source="./web", target="/app"),
+        Run(command=("/bin/sh", "-ec", "python3 -m compileall -q /app")),
+        Template(source="./motd.j2", target="/etc/motd", vars={"greeting": "hello"}),
+    )
+    assert stack.images["web"].config.user == "1000"
+    web = stack.services["web"]
+    assert web.ports == (Port(target=8080, published=8080),)
+    assert web.depends_on == {"store": Dependency(condition="service_healthy")}
+    assert web.restart == Restart(policy="on-failure")
+    assert web.resources == Resources(memory=128 << 20, cpus=0.5, pids=64)
+    assert stack.services["store"].volumes == (VolumeMount(type="volume", source="data", target="/data"),)
+    assert list(stack.networks) == ["default"] == list(web.networks)
+
+
+def test_values_know_their_place(tmp_path: Path) -> None:
+    origins = guestbook(tmp_path).origins
+    assert origins["services", "web", "resources", "memory"] == ("stack.yaml", 20, 29)
+    assert origins["images", "web", "layers", 1] == ("stack.yaml", 12, 9)
+    assert origins["services", "web", "ports", 0, "published"] == ("stack.yaml", 18, 42)
+    assert origins["images", "store"] == ("stack.yaml", 4, 3)
