@@ -99,7 +99,8 @@ class StreamReader:
         """Stop at what is there now, however fast the writer is."""
         for number in reversed(segments(self._folder, self._stream)):
             try:
-                self._limit = (number, os.stat(index_path(self._folder, self._stream, number)).st_size)
+                size = os.stat(index_path(self._folder, self._stream, number)).st_size
+                self._limit = (number, size - size % ENTRY.size)
                 return
             except FileNotFoundError:
                 continue

@@ -46,8 +46,10 @@ def read_many(
         yield from following.first(tail, final=False)
         while not (finished is not None and finished()):
             time.sleep(POLL)
-            following.join(sources(), None)
+            now = sources()
+            following.join(now, None)
             yield from following.more()
+            yield from following.leave(now)
         yield from following.more(final=True)
     finally:
         following.close()
@@ -69,6 +71,14 @@ class _Following:
                     reader.start_tail(tail)
                 elif self._since is not None:
                     reader.start_since(self._since)
+
+    def leave(self, sources: Mapping[str, str]) -> Iterator[LogLine]:
+        """What is left of containers that are gone: our descriptors still hold their files."""
+        for folder in [f for f in self._readers if f not in sources]:
+            readers = self._readers.pop(folder)
+            yield from self._wanted(_merged(readers, final=True))
+            for reader in readers:
+                reader.close()
 
     def first(self, tail: int | None, *, final: bool) -> Iterator[LogLine]:
         if final:
