@@ -69,15 +69,6 @@ def allocate(taken: Iterable[int], subid_ranges: Iterable[tuple[int, int]], *, s
     )
 
 
-def identity_of(uid: int, gid: int) -> tuple[list[Document], list[Document]]:
-    """(uid mappings, gid mappings) that let one owner through: on a bind source outside of the root, the container's
-    root is the folder's owner and no other id exists (so no setuid file of another user can be made there)."""
-    return (
-        [{"containerID": uid, "hostID": 0, "size": 1}],
-        [{"containerID": gid, "hostID": 0, "size": 1}],
-    )
-
-
 def read_subids(path: str) -> tuple[tuple[int, int], ...]:
     """(first id, count) of each line of a subuid(5) or subgid(5) file; empty where there is none.
 

@@ -105,6 +105,7 @@ def test_a_device_of_the_document_is_allowed_after_the_default_ones() -> None:
     assert not devices.is_default({"devices": rules})
     assert devices.is_default({"devices": rules[:1]})
     assert devices.is_default({})
+    assert devices.is_default({"devices": [{"allow": True, "type": "c", "major": 136, "access": "rwm"}]})
 
 
 def test_limits_are_read_back_whatever_unlimited_is_called() -> None:

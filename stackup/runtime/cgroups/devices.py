@@ -16,14 +16,19 @@ DEFAULT = (
     "c 1:8 rw",  # random
     "c 1:9 rw",  # urandom
     "c 5:0 rw",  # tty
+    "c 5:1 rw",  # console
     "c 5:2 rw",  # ptmx
     "c 136:* rw",  # pts/*
 )
 
 
+_DEFAULT_NUMBERS = frozenset(text.rpartition(" ")[0] for text in DEFAULT)
+
+
 def is_default(resources: Document) -> bool:
     """True where the document allows no device beyond the default ones: such containers share one group."""
-    return not any(rule.get("allow") for rule in resources.get("devices") or ())
+    allowed = (line(rule) or "" for rule in resources.get("devices") or () if rule.get("allow"))
+    return all(text.rpartition(" ")[0] in _DEFAULT_NUMBERS for text in allowed)
 
 
 def v1(resources: Document) -> list[tuple[str, str]]:
