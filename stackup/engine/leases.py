@@ -13,7 +13,6 @@ from typing import Literal
 from stackup.db import Database
 from stackup.errors import Conflict
 from stackup.runtime import idmap
-from stackup.runtime.idmap import IdMap
 
 Kind = Literal["address", "ids", "port"]
 
@@ -74,13 +73,31 @@ class Ledger:
     def release_scope(self, kind: Kind, scope: str) -> None:
         self._db.execute("DELETE FROM leases WHERE kind = ? AND scope = ?", (kind, scope))
 
-    def take_ids(self, owner: str, root_id: str, subids: Iterable[tuple[int, int]] = ()) -> IdMap:
-        """Lease a range of user and group ids, clear of `subids` (`idmap.read_subids` of /etc/subuid and subgid).
+    def take_ids(self, owner: str, root_id: str, forbidden: Iterable[tuple[int, int]] = ()) -> int:
+        """Lease `idmap.SIZE` user and group ids; the first of them. `forbidden`: `machine_ids()`.
 
         Raises Conflict where none is left.
         """
         with self._step():
             taken = {int(value) for value in self.values("ids", "")}
-            chosen = idmap.allocate(taken, subids, start=idmap.start_of(root_id))
+            chosen = idmap.allocate(taken, forbidden, start=idmap.start_of(root_id))
             self._db.execute("INSERT INTO leases VALUES ('ids', '', ?, ?)", (str(chosen.base), owner))
-        return chosen
+        return chosen.base
+
+
+def machine_ids(proc: str = "/proc", etc: str = "/etc") -> tuple[tuple[int, int], ...]:
+    """(first id, count) of what no container may get: ids of users' own (subuid(5), subgid(5)), and ids that do not
+    exist in our user namespace (uid_map of user_namespaces(7))."""
+    missing = [gap for name in ("uid_map", "gid_map") for gap in _gaps(f"{proc}/self/{name}")]
+    return (*idmap.read_subids(f"{etc}/subuid"), *idmap.read_subids(f"{etc}/subgid"), *missing)
+
+
+def _gaps(path: str) -> list[tuple[int, int]]:
+    with open(path, encoding="ascii") as file:
+        rows = sorted((int(row[0]), int(row[2])) for row in (line.split() for line in file))
+    gaps, end = [], 0
+    for first, count in [*rows, (2**32, 0)]:
+        if first > end:
+            gaps.append((end, first - end))
+        end = max(end, first + count)
+    return gaps
