@@ -28,7 +28,7 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "dns_search": forms.made_list,
     "sysctls": forms.pairs,
     "ulimits": forms.ulimits,
-    "security_opt": forms.option_words,
+    "security_opt": forms.security_options,
     "volumes": mounts.volumes,
 }
 
@@ -290,5 +290,8 @@ def volume(node: Node, ctx: Context) -> Node:
         items["external"] = external.made(True)
         if (name := external.get("name")) is not None:
             items.setdefault("name", name)
+    given = items.get("name")
+    if given is not None and given.value is not None and ("external" not in items or items["external"].value is False):
+        ctx.report.problem(given, "not built yet without 'external: true'", at_key=True)
     _apply(items, {"labels": forms.pairs}, ctx)
     return node.made(items)

@@ -133,8 +133,8 @@ def healthcheck(node: Node, ctx: Context) -> Node:
     return node.made(items)
 
 
-def option_words(node: Node, _: Context) -> Node:
-    """`security_opt`: `name:value` -> `name=value`, as both are written."""
+def security_options(node: Node, ctx: Context) -> Node:
+    """`security_opt`: `name:value` -> `name=value`; what this machine's other guards would do is left out, and said."""
     if not node.is_list:
         return node
 
@@ -143,7 +143,13 @@ def option_words(node: Node, _: Context) -> Node:
             return item
         return item.made(item.value.replace(":", "=", 1))
 
-    return node.made([same(item) for item in node.list])
+    found = []
+    for item in (same(item) for item in node.list):
+        if isinstance(item.value, str) and (item.value.startswith("label=") or item.value == "apparmor=unconfined"):
+            ctx.report.warn(item, "has no effect: stackup sets no SELinux label and no AppArmor profile")
+        else:
+            found.append(item)
+    return node.made(found)
 
 
 def take(node: Node, *path: str) -> Node | None:

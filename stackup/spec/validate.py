@@ -103,6 +103,12 @@ def _capability(node: Node, path: Path, reading: Reading) -> str:
     return f"CAP_{name}"
 
 
+def _init(node: Node, path: Path, reading: Reading) -> bool:
+    if boolean(node, path, reading):
+        reading.report.problem(node, "an init process of our own is not built yet", "leave it out")
+    return False
+
+
 def _signal(node: Node, path: Path, reading: Reading) -> str:
     import signal
 
@@ -126,7 +132,7 @@ def _sysctl(node: Node, path: Path, reading: Reading) -> str:
     return words(node, path, reading)
 
 
-_SECURITY = ("no-new-privileges", "seccomp", "apparmor", "systempaths", "label")
+_SECURITY = ("no-new-privileges", "seccomp", "apparmor", "systempaths")
 
 
 def _security(node: Node, path: Path, reading: Reading) -> str:
@@ -135,8 +141,8 @@ def _security(node: Node, path: Path, reading: Reading) -> str:
     if name not in _SECURITY:
         if value:
             reading.report.problem(node, f"unknown security option {shorten(value)!r}", did_you_mean(name, _SECURITY))
-    elif (name == "label" or name == "apparmor") and value:
-        reading.report.warn(node, f"'{name}' is ignored: stackup sets no {name} of its own")
+    elif name == "apparmor":
+        reading.report.problem(node, "an AppArmor profile is not built yet", "leave it out")
     elif name == "seccomp" and setting != "unconfined":
         reading.report.problem(node, "a seccomp profile of your own is not built yet", "write seccomp=unconfined")
     elif name == "systempaths" and setting != "unconfined":
@@ -357,7 +363,7 @@ SERVICE = Record(
      "working_dir": inside, "user": _USER, "group_add": _WORDS, "hostname": _HOSTNAME, "domainname": _HOSTNAME,
      "labels": _LABELS, "replicas": integer(0, 10_000),
      "container_name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -"),
-     "init": boolean, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
+     "init": _init, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
      "expose": _TEXTS, "volumes": listed(MOUNT), "depends_on": mapped(DEPENDENCY), "restart": RESTART,
      "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(ATTACHMENT),
      "network_mode": choice("bridge", "none", "host", what="network mode",
@@ -367,7 +373,7 @@ SERVICE = Record(
      "stop_grace_period": duration, "cap_add": listed(_capability), "cap_drop": listed(_capability),
      "security_opt": listed(_security), "sysctls": mapped(_sysctl),
      "ulimits": mapped(ULIMIT, keys="|".join(support.ULIMITS), what="limit", hint="as in 'nofile'"),
-     "shm_size": size, "oom_score_adj": integer(-1000, 1000), "userns_mode": choice("", "host", what="mode"),
+     "shm_size": size, "oom_score_adj": integer(0, 1000), "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": listed(ENV_FILE)},
     "a mapping with 'image'", ("image",), also=support.SERVICE_WRITTEN, words=support.SERVICE_WORDS,
     not_built=support.SERVICE_NOT_BUILT, not_built_hints=support.NOT_BUILT_HINTS, named=True, extensions=True,

@@ -1,0 +1,149 @@
+"""A stack written out again in its long form, for `stackup config`: the same input gives the same text.
+
+What `load` makes of that text (in the same folder, with the same environment) is the same stack again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from stackup.spec import units
+from stackup.spec.layers import Layer
+from stackup.spec.model import Healthcheck, Image, Network, Restart, Service, Stack, Volume, VolumeMount
+
+
+def document(stack: Stack) -> dict[str, Any]:
+    """The stack as plain mappings, in the words of the file. Values that are defaults are left out."""
+    sections: dict[str, dict[str, Any]] = {
+        "images": {name: _image(image) for name, image in stack.images.items()},
+        "services": {name: _service(service) for name, service in stack.services.items()},
+        "networks": {name: _network(network) for name, network in stack.networks.items()},
+        "volumes": {name: _volume(volume) for name, volume in stack.volumes.items()},
+    }
+    return {"name": stack.name, **{name: section for name, section in sections.items() if section}}
+
+
+def dump(stack: Stack, format: Literal["yaml", "json"] = "yaml") -> str:
+    """The text of `document`, ending in a newline."""
+    if format == "json":
+        return json.dumps(document(stack), indent=2, ensure_ascii=False) + "\n"
+    import yaml
+
+    from stackup.spec.nodes import core_scalar
+
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        style = "|" if "\n" in value else None
+        if not isinstance(core_scalar(value), str):
+            style = '"'  # YAML 1.2 reads `0o17` and `1e3` as numbers, PyYAML does not know that
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    made: str = yaml.dump(document(stack), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return made
+
+
+def _fields(value: Any, forms: Mapping[str, Callable[[Any], Any]] = {}) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their default. `forms`: how some of them are written."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        if item != default:
+            found[field.name] = forms[field.name](item) if field.name in forms else _plain(item)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _image(image: Image) -> dict[str, Any]:
+    found = _fields(image, {"layers": lambda layers: [_layer(x) for x in layers], "config": _config})
+    base = found.pop("base", None)
+    del found["name"]
+    return {"from": base, **found} if base is not None else found
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {layer.kind: _fields(layer)}
+
+
+def _config(config: Any) -> dict[str, Any]:
+    return _fields(config, {"healthcheck": _healthcheck})
+
+
+def _healthcheck(check: Healthcheck) -> dict[str, Any]:
+    times = dict.fromkeys(("interval", "timeout", "start_period", "start_interval"), units.duration_text)
+    return _fields(check, times)
+
+
+def _service(service: Service) -> dict[str, Any]:
+    found = _fields(
+        service,
+        {
+            "resources": lambda r: _fields(r, {"memory": units.size_text}),
+            "healthcheck": _healthcheck,
+            "stop_grace_period": units.duration_text,
+            "shm_size": units.size_text,
+            "volumes": lambda mounts: [_mount(mount) for mount in mounts],
+            "ports": lambda ports: [dataclasses.asdict(port) for port in ports],
+            "depends_on": lambda on: {name: dataclasses.asdict(d) for name, d in on.items()},
+        },
+    )
+    del found["name"]
+    restart, endpoint = found.pop("restart", None), found.pop("endpoint_mode", None)
+    deploy = {"endpoint_mode": endpoint} if endpoint else {}
+    if restart is not None:
+        plain = Restart(policy=service.restart.policy, max_attempts=service.restart.max_attempts)
+        # `unless-stopped` has no word in `deploy.restart_policy`, a delay none in `restart`.
+        if plain == service.restart and (service.restart.policy == "on-failure" or not plain.max_attempts):
+            count = f":{plain.max_attempts}" if plain.max_attempts else ""
+            found["restart"] = plain.policy + count
+        else:
+            deploy["restart_policy"] = _restart_policy(service.restart)
+    return found | ({"deploy": deploy} if deploy else {})
+
+
+def _restart_policy(restart: Restart) -> dict[str, Any]:
+    condition = {"no": "none", "on-failure": "on-failure"}.get(restart.policy, "any")
+    found = _fields(restart, {"delay": units.duration_text, "window": units.duration_text})
+    found.pop("policy", None)
+    return {"condition": condition, **found}
+
+
+def _mount(mount: VolumeMount) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": mount.type}
+    found |= _fields(mount, {"mode": lambda mode: f"{mode:04o}", "size": units.size_text})
+    nested = {"bind": ("create_host_path",), "volume": ("nocopy",), "tmpfs": ("size", "mode")}
+    for section, keys in nested.items():
+        if inner := {key: found.pop(key) for key in keys if key in found}:
+            found[section] = inner
+    return found
+
+
+def _network(network: Network) -> dict[str, Any]:
+    found = _fields(network)
+    del found["name"]
+    return found
+
+
+def _volume(volume: Volume) -> dict[str, Any]:
+    found = _fields(volume)
+    given = found.pop("external_name", None)
+    del found["name"]
+    return found | ({"name": given} if given is not None else {})
