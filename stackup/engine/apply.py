@@ -9,25 +9,17 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 
 from stackup.engine.views import Outcome
 from stackup.errors import StackupError
 from stackup.events import Done, Failed, Reporter, Skipped, Started
 from stackup.planner import operations
 from stackup.planner.operations import Operation
+from stackup.planner.plan import Plan
 
 Perform = Callable[[str, Operation], Awaitable[str | None]]
 """Carry out an operation; the text of what was done, None: nothing worth a line. Raises StackupError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """`operations`: id -> operation; `needs`: id -> ids that must be done before."""
-
-    operations: Mapping[str, Operation]
-    needs: Mapping[str, Collection[str]]
 
 
 _VERBS = {
@@ -38,33 +30,34 @@ _VERBS = {
 
 
 async def walk(
-    nodes: Nodes, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None = None
+    plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None = None
 ) -> dict[str, Outcome]:
-    """The outcome of every operation, by id."""
-    return await _Walk(nodes, perform, report, withdrawn).run()
+    """The outcome of every operation, by the id of its node."""
+    return await _Walk(plan, perform, report, withdrawn).run()
 
 
 class _Walk:
-    def __init__(self, nodes: Nodes, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None) -> None:
-        self._nodes = nodes
+    def __init__(self, plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None) -> None:
+        self._operations = {n.id: n.operation for n in plan.nodes}
         self._perform = perform
         self._report = report
         self._withdrawn = withdrawn
-        self._left = {key: set(nodes.needs.get(key, ())) & set(nodes.operations) for key in nodes.operations}
-        self._dependents: dict[str, list[str]] = {key: [] for key in nodes.operations}
+        self._left = {n.id: {a for a in n.after if a in self._operations} for n in plan.nodes}
+        self._dependents: dict[str, list[str]] = {n.id: [] for n in plan.nodes}
         for key, needs in self._left.items():
             for need in needs:
                 self._dependents[need].append(key)
         self._outcomes: dict[str, Outcome] = {}
         self._causes: dict[str, str] = {}  # id -> address of the failure it comes from
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
+        self._finished = asyncio.Event()
 
     async def run(self) -> dict[str, Outcome]:
         for key in [k for k, needs in self._left.items() if not needs]:
             self._begin(key)
-        while self._running:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        return {key: self._outcomes[key] for key in self._nodes.operations}
+        if self._operations:
+            await self._finished.wait()
+        return {key: self._outcomes[key] for key in self._operations}
 
     def _begin(self, key: str) -> None:
         if self._withdrawn is not None and self._withdrawn.is_set():
@@ -75,7 +68,7 @@ class _Walk:
         return None
 
     async def _one(self, key: str) -> None:
-        operation = self._nodes.operations[key]
+        operation = self._operations[key]
         address = operations.resource(operation)
         began = time.monotonic()
         self._report(Started(address, _VERBS.get(operation.kind, operation.kind)))
@@ -94,11 +87,13 @@ class _Walk:
         return self._end(key, "done")
 
     def _end(self, key: str, result: str, error: str | None = None, hint: str | None = None) -> None:
-        operation = self._nodes.operations[key]
+        operation = self._operations[key]
         address = operations.resource(operation)
         self._outcomes[key] = Outcome(
             operation=operation.kind, resource=address, result=result, error=error, hint=hint  # type: ignore[arg-type]
         )  # fmt: skip
+        if len(self._outcomes) == len(self._operations):
+            self._finished.set()
         if result == "failed":
             self._causes[key] = address
         for dependent in self._dependents[key]:
@@ -110,7 +105,7 @@ class _Walk:
 
     def _ready(self, key: str) -> None:
         if cause := self._causes.get(key):
-            address = operations.resource(self._nodes.operations[key])
+            address = operations.resource(self._operations[key])
             text = f"{cause} failed"
             self._report(Skipped(address, text))
             return self._end(key, "skipped", text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from stackup import errors, events
@@ -69,16 +69,6 @@ class Client:
             self._ready += self._decoder.feed(data, fds)
         return self._ready.pop(0)
 
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    def wait_closed(self, seconds: float) -> None:
-        """Until the other side has closed, for what must be gone when a verb returns."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if select.select([self._sock], [], [], left)[0] and not self._sock.recv(4096):
-                return
-
 
 _EVENT_KINDS = frozenset(("started", "output", "done", "failed", "skipped", "warned"))
 
@@ -134,3 +124,20 @@ def wait_process(pid: int, seconds: float) -> bool:
         return bool(select.select([descriptor], [], [], seconds)[0])
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def wait_end(host: Host, client: Client) -> None:
+    """After the last stack went down: wait until spawner and supervisor are gone, so that nothing is left then."""
+    from stackup.engine import records
+
+    state = records.read(host)
+    with state if state else _nothing():
+        if state and state.stacks():
+            return
+    for name in ("pid", "spawner"):
+        wait_process(int(client.server[name]), 5)

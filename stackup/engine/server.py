@@ -120,7 +120,8 @@ class Connection:
                 self._loop.add_writer(self._sock, self._flush)
                 return
             except OSError:
-                return self.close()
+                self.close()
+                return
             for descriptor in fds:
                 os.close(descriptor)
             if sent < len(data):
@@ -156,7 +157,7 @@ class Server:
     """Accepts on the listening socket; `connections` are the CLIs that are here now."""
 
     def __init__(self, listener: socket.socket, handler: Handler, idle: Callable[[], None]) -> None:
-        self._listener = listener
+        self.listener = listener
         self._handler = handler
         self._idle = idle
         self.connections: set[Connection] = set()
@@ -166,7 +167,7 @@ class Server:
     def accept(self) -> bool:
         """Take one waiting connection; False where none waits."""
         try:
-            sock, _address = self._listener.accept()
+            sock, _address = self.listener.accept()
         except OSError:
             return False
         self.connections.add(Connection(sock, self._handler, self._left))
@@ -178,7 +179,7 @@ class Server:
             self._idle()
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._listener)
+        asyncio.get_running_loop().remove_reader(self.listener)
         for connection in list(self.connections):
             connection.close()
-        self._listener.close()
+        self.listener.close()

@@ -7,13 +7,20 @@ that needs no YAML, graph or builder must not pay for them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stackup import events
-from stackup.engine.views import ExitStatus, Replica, StackRow, StatsRow, UpResult
+from stackup import events, paths
+from stackup.engine import client, status
+from stackup.engine import records as state
+from stackup.engine.views import ExitStatus, Outcome, Replica, StackRow, StatsRow, UpResult
+from stackup.errors import NotFound, StackupError
 from stackup.events import Reporter
 from stackup.oci import Document
+from stackup.paths import Host
+from stackup.values import from_plain
 
 if TYPE_CHECKING:
     from stackup.builder.store.images import StoredImage
@@ -25,14 +32,18 @@ if TYPE_CHECKING:
 
 def plan(root: str, loaded: Loaded, services: Sequence[str] = ()) -> Plan:
     """What `up` would do and why. Writes nothing; works with no supervisor and no root folder, too."""
-    raise NotImplementedError
+    from stackup.engine import planning
+
+    return planning.draw(paths.find_root(root), loaded, services).plan
 
 
 def build(
     root: str, loaded: Loaded, images: Sequence[str] = (), *, no_cache: bool = False, report: Reporter = events.ignore
 ) -> Mapping[str, str]:
     """Build images of the file (all where none is named): image key -> manifest digest. Needs no supervisor."""
-    raise NotImplementedError
+    from stackup.engine import planning
+
+    return planning.build(paths.open_root(root), loaded, images, no_cache=no_cache, report=report)
 
 
 def up(
@@ -43,17 +54,33 @@ def up(
     Returns when the operations are done, with `wait` when all named services are healthy or ended well.
     Raises StackupError after the last operation when one failed; KeyboardInterrupt leaves what the next `up` continues.
     """
-    raise NotImplementedError
+    from stackup.engine import planning
+
+    return planning.up(paths.open_root(root), loaded, services, wait=wait, report=report)
 
 
 def down(root: str, stack: str, *, volumes: bool = False, report: Reporter = events.ignore) -> int:
     """Stop and take away a stack; its named volumes too with `volumes`. The number of things taken away, 0: not up."""
-    raise NotImplementedError
+    host = paths.find_root(root)
+    if host is None or not _anything(host, stack):
+        return 0
+    with client.ensure(host) as connection:
+        reply = connection.request("down", stack=stack, volumes=volumes, report=report)
+    client.wait_end(host, connection)
+    return _count(reply)
 
 
 def ps(root: str, stack: str | None = None) -> tuple[Replica, ...]:
     """Every wished replica of a stack (None: of all), by stack, service, number. Works with no supervisor."""
-    raise NotImplementedError
+    host = paths.find_root(root)
+    if host is None:
+        return ()
+    if connection := client.connect(host):
+        with connection:
+            reply = connection.request("ps", stack=stack)
+        return tuple(from_plain(Replica, row) for row in reply["replicas"])
+    with _read(host) as records:
+        return status.replicas(host, records, stack) if records else ()
 
 
 def logs(
@@ -62,9 +89,28 @@ def logs(
 ) -> Iterator[LogLine]:  # fmt: skip
     """Lines of the services' output, merged by time, read from disk. `since`: seconds since the epoch.
 
-    `follow` goes on until the iterator is closed (or the stack is gone).
+    `follow` goes on until the iterator is closed (or the stack is gone). A line's `source` is `web-1`.
     """
-    raise NotImplementedError
+    from stackup.engine import logs as reader
+
+    host = _root(root)
+    chosen = set(services)
+
+    def sources() -> Mapping[str, str]:
+        with _read(host) as records:
+            found = records.containers(stack) if records else ()
+        return {
+            host.container(c.id, "log"): f"{c.service_name}-{c.number}"
+            for c in found if not chosen or c.service_name in chosen
+        }  # fmt: skip
+
+    def finished() -> bool:
+        with _read(host) as records:
+            return records is None or records.stack(stack) is None
+
+    if finished():
+        raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
+    return reader.read_many(sources, since=since, tail=tail, follow=follow, finished=finished)
 
 
 def exec_(
@@ -75,73 +121,171 @@ def exec_(
     """Run a command in a running replica (`number` None: the lowest that runs), stdio on `fds`.
 
     With `tty` the descriptors must be a terminal: it is put in raw mode, window sizes are passed on, and given back.
-    Raises NotFound (no such replica, or exit 127: no such command), StackupError for 126.
+    Raises NotFound (no such replica); a command that cannot be run is an error with `exit_status` 126 or 127.
     """
-    raise NotImplementedError
+    from stackup.engine import terminal
+
+    with _running(root) as connection:
+        return terminal.execute(
+            connection, fds, tty=tty, stack=stack, service=service, number=number, argv=list(argv),
+            env=dict(env or {}), user=user, workdir=workdir,
+        )  # fmt: skip
 
 
 def stop(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Stop services (none named: all) and hold them so until `start` or `up`. The number of replicas stopped."""
-    raise NotImplementedError
+    with _running(root) as connection:
+        return _count(connection.request("stop", stack=stack, services=list(services), report=report))
 
 
 def start(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Start stopped replicas on their old root file systems. The number started."""
-    raise NotImplementedError
+    with _running(root) as connection:
+        return _count(connection.request("start", stack=stack, services=list(services), report=report))
 
 
 def restart(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Stop and start again, same root file system and addresses. The number restarted."""
-    raise NotImplementedError
+    with _running(root) as connection:
+        return _count(connection.request("restart", stack=stack, services=list(services), report=report))
 
 
 def kill(
     root: str, stack: str, services: Sequence[str] = (), *, signal: str = "SIGKILL", report: Reporter = events.ignore
 ) -> int:
     """Send a signal to the first process of each replica; a deadly one also holds it. The number signalled."""
-    raise NotImplementedError
+    with _running(root) as connection:
+        reply = connection.request("kill", stack=stack, services=list(services), signal=signal, report=report)
+        return int(reply["killed"])
 
 
 def ls(root: str) -> tuple[StackRow, ...]:
     """The stacks of a root."""
-    raise NotImplementedError
+    host = paths.find_root(root)
+    if host is None:
+        return ()
+    with _read(host) as records:
+        return status.stacks(host, records) if records else ()
 
 
 def inspect(root: str, stack: str, service: str) -> Document:
     """All that is known of a service: wish, replicas, runtime specs, addresses, ports, health."""
-    raise NotImplementedError
+    host = _root(root)
+    with _read(host) as records:
+        if records is None or records.stack(stack) is None:
+            raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
+        return status.inspect(host, records, stack, service)
 
 
 def stats(root: str, stack: str, *, interval: float = 0.0) -> tuple[StatsRow, ...]:
     """One sample of every running replica; with `interval` a second one that many seconds later gives cpu_percent."""
-    raise NotImplementedError
+    from stackup.engine import measure
+
+    host = _root(root)
+    first = measure.sample(host, rows := ps(root, stack))
+    if not interval:
+        return measure.rows(rows, first, None, 0.0)
+    began = time.monotonic()
+    time.sleep(interval)
+    return measure.rows(rows, measure.sample(host, rows), first, time.monotonic() - began)
 
 
 def supervise(root: str) -> int:
     """The pair in the foreground until SIGTERM/SIGINT; containers run on. The exit status."""
-    raise NotImplementedError
+    from stackup.runtime import spawning
+
+    return spawning.foreground(paths.open_root(root))
 
 
 def uninstall(root: str, *, report: Reporter = events.ignore) -> tuple[str, ...]:
     """End every stack of a root and take the whole root away. What was removed, as lines."""
-    raise NotImplementedError
+    import shutil
+
+    host = paths.find_root(root)
+    if host is None:
+        return ()
+    gone = []
+    for row in ls(root):
+        down(root, row.name, volumes=True, report=report)
+        gone.append(f"stack {row.name}")
+    shutil.rmtree(host.root)
+    return (*gone, f"root {host.root}")
 
 
 def images(root: str) -> tuple[StoredImage, ...]:
     """The images of a root's store, by name."""
-    raise NotImplementedError
+    from stackup.builder.store import images as store
+
+    return store.list_images(paths.find_root(root))
 
 
 def image_inspect(root: str, reference: str) -> StoredImage:
     """An image by name or digest. Raises NotFound."""
-    raise NotImplementedError
+    from stackup.builder.store import images as store
+
+    host = _root(root)
+    digest = store.resolve(host, reference)
+    if digest is None:
+        raise NotFound(f"no image {reference} in the store", hint="`stackup image ls` lists what there is")
+    return store.image(host, digest)
 
 
 def image_rm(root: str, references: Sequence[str]) -> tuple[str, ...]:
     """Take names away, and layers that nothing uses any more. What was removed, as lines. Conflict: still in use."""
-    raise NotImplementedError
+    from stackup.builder.store import images as store
+
+    host = _root(root)
+    return tuple(line for reference in references for line in store.remove(host, reference))
 
 
 def doctor(root: str) -> tuple[Feature, ...]:
     """What this kernel, user and root can do: each feature present or missing, what degrades, what to type."""
-    raise NotImplementedError
+    from stackup.linux import features
+
+    return features.check(root)
+
+
+# Helpers
+
+
+def _root(root: str) -> Host:
+    host = paths.find_root(root)
+    if host is None:
+        raise NotFound(f"{root} does not exist: nothing was brought up here", hint="run `stackup up`")
+    return host
+
+
+def _running(root: str) -> client.Client:
+    """The supervisor of a root in which something was brought up, started again where it died."""
+    return client.ensure(_root(root))
+
+
+@contextmanager
+def _read(host: Host) -> Iterator[state.Records | None]:
+    records = state.read(host)
+    try:
+        yield records
+    finally:
+        if records:
+            records.close()
+
+
+def _anything(host: Host, stack: str) -> bool:
+    with _read(host) as records:
+        return records is not None and records.stack(stack) is not None
+
+
+def _count(reply: Document) -> int:
+    """How many operations were carried out. Raises for those that failed, the first one's reason on top."""
+    outcomes = [from_plain(Outcome, o) for o in reply["outcomes"]]
+    raise_failures(outcomes)
+    return sum(o.result == "done" for o in outcomes)
+
+
+def raise_failures(outcomes: Sequence[Outcome]) -> None:
+    failed = [o for o in outcomes if o.result == "failed"]
+    if failed:
+        rest = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise StackupError(
+            f"{failed[0].resource}: {failed[0].error}{rest}", hint=failed[0].hint, resource=failed[0].resource
+        )

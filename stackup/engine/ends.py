@@ -1,0 +1,35 @@
+"""How a container ended, in words. Pure."""
+
+from __future__ import annotations
+
+import signal as signals
+from typing import Protocol
+
+
+class Ended(Protocol):
+    @property
+    def code(self) -> int | None: ...
+    @property
+    def signal(self) -> int | None: ...
+
+
+def describe(end: Ended, oom: bool, memory: int | None) -> str:
+    """`exited 1`, `SIGKILL`, `OOM-killed at 64M`, `ended, nobody knows how`."""
+    if oom and (end.signal == signals.SIGKILL or end.code not in (0, None)):
+        return f"OOM-killed at {size(memory)}" if memory is not None else "OOM-killed, the machine had no memory left"
+    if end.signal is not None:
+        try:
+            return signals.Signals(end.signal).name
+        except ValueError:
+            return f"signal {end.signal}"
+    if end.code is None:
+        return "ended, nobody knows how"
+    return f"exited {end.code}"
+
+
+def size(count: int) -> str:
+    """67108864 -> 64M; what is no whole number of a unit stays in the next smaller one."""
+    for factor, unit in ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
+        if count >= factor and count % factor == 0:
+            return f"{count // factor}{unit}"
+    return f"{count}B"

@@ -1,0 +1,65 @@
+"""The files in a container's /etc that are ours: hosts, hostname, resolv.conf. `write` puts them into its folder.
+
+With `network_mode: host` names are resolved as this machine does it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from stackup.engine.records import ContainerRecord
+
+if TYPE_CHECKING:
+    from stackup.engine.world import World
+
+_LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+
+def write(world: World, record: ContainerRecord, hostname: str) -> dict[str, str]:
+    """Path inside the container -> file of ours."""
+    network = world.networks
+    gateways = tuple(network.gateway(record.stack, key) for key in record.addresses)
+    contents = {
+        "hosts": hosts(record, hostname, gateways),
+        "hostname": hostname + "\n",
+        "resolv.conf": resolv_conf(record, gateways),
+    }
+    found: dict[str, str] = {}
+    for name, content in contents.items():
+        path = world.host.container(record.id, "etc", name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.chmod(path, 0o644)
+        found[f"/etc/{name}"] = path
+    return found
+
+
+def hosts(record: ContainerRecord, hostname: str, gateways: tuple[str, ...]) -> str:
+    """hosts(5): itself under each of its addresses, and `extra_hosts` (`host-gateway` is the bridge's address)."""
+    domain = record.service.domainname
+    names = f"{hostname}.{domain} {hostname}" if domain else hostname
+    lines = [f"{address}\t{names}\n" for address in record.addresses.values()] or [f"127.0.1.1\t{names}\n"]
+    for name, addresses in record.service.extra_hosts.items():
+        for address in addresses:
+            real = gateways[0] if address == "host-gateway" and gateways else address
+            lines.append(f"{'127.0.0.1' if real == 'host-gateway' else real}\t{name}\n")
+    return _LOCAL + "".join(lines)
+
+
+def resolv_conf(record: ContainerRecord, gateways: tuple[str, ...]) -> str:
+    """resolv.conf(5): the gateway answers for services and asks others for the rest; `dns` of the service wins."""
+    service = record.service
+    if service.network_mode == "host" and not service.dns:
+        try:
+            with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+    servers = service.dns or gateways[:1]
+    lines = [f"nameserver {server}\n" for server in servers]
+    if service.dns_search:
+        lines.append(f"search {' '.join(service.dns_search)}\n")
+    if servers:
+        lines.append("options ndots:0\n")
+    return "".join(lines)

@@ -1,0 +1,170 @@
+"""What the supervisor does for each request on the control socket: a method an `op`, plain values in and out.
+
+Whatever changes a stack holds its lock. Plans for `up` come from the CLI with the serial they were made from; the other
+verbs' plans are made here, from the same pure functions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+
+from stackup.engine import execs, generations, identity, observe, running, status, waiting
+from stackup.engine.apply import walk
+from stackup.engine.keeper import Keeper
+from stackup.engine.locks import StackLocks
+from stackup.engine.perform import Performer
+from stackup.engine.records import ContainerRecord
+from stackup.engine.server import Request
+from stackup.engine.views import Outcome
+from stackup.engine.world import World
+from stackup.errors import BadInput, Conflict, NotFound
+from stackup.oci import Document
+from stackup.planner import lifecycle
+from stackup.planner.desired import Desired
+from stackup.planner.observed import Observed
+from stackup.planner.plan import Plan
+from stackup.values import from_plain, to_plain
+
+
+class Handlers:
+    def __init__(self, world: World, keeper: Keeper) -> None:
+        self.world = world
+        self.keeper = keeper
+        self.locks = StackLocks()
+
+    async def __call__(self, request: Request) -> Document:
+        if request.op not in _OPS:
+            raise BadInput(f"the supervisor knows no request {request.op!r}", hint="is it an older stackup?")
+        handler: Callable[[Request], Awaitable[Document]] = getattr(self, request.op)
+        return await handler(request)
+
+    async def hello(self, request: Request) -> Document:
+        ours, theirs = identity.version(), request.arguments.get("stackup")
+        if theirs != ours:
+            raise Conflict(
+                f"the running supervisor is stackup {ours}, this command is {theirs}",
+                hint="end it first: `stackup supervisor restart` of the new version, or `down` with the old one",
+            )
+        return {"stackup": ours, "pid": os.getpid(), "spawner": os.getppid()}
+
+    async def observe(self, request: Request) -> Document:
+        half = observe.machine(self.world.host, self.world.records, _stack(request))
+        return to_plain(half)  # type: ignore[no-any-return]
+
+    async def ps(self, request: Request) -> Document:
+        rows = status.replicas(self.world.host, self.world.records, request.arguments.get("stack"))
+        return {"replicas": [to_plain(self.keeper.annotate(r)) for r in rows]}
+
+    async def up(self, request: Request) -> Document:
+        desired = from_plain(Desired, request.arguments["desired"])
+        plan = from_plain(Plan, request.arguments["plan"])
+        services = tuple(request.arguments.get("services") or ())
+        records = self.world.records
+        async with self.locks.hold(desired.stack, "up", request):
+            if records.serial(desired.stack) != plan.serial:
+                raise Conflict(f"stack {desired.stack} was changed meanwhile", hint="run the command again")
+            before = records.wished(desired.stack)
+            wish = generations.merge(desired, before.desired if before else None, services)
+            records.put_stack(desired.stack, desired.folder, desired.file)
+            records.hold_stack(desired.stack, False)
+            number = before.number if before and before.desired == wish else records.add_generation(wish)
+            performer = Performer(self.world, self.keeper, desired.stack, wish, number, request.report)
+            outcomes = await self._apply(plan, performer, request)
+            good = all(o.result == "done" for o in outcomes)
+            if good:
+                records.finish_generation(desired.stack, number)
+                records.trim_generations(desired.stack, generations.KEEP)
+        if good and request.arguments.get("wait"):
+            chosen = generations.with_dependencies(desired, services)
+            await waiting.settled(self.world, self.keeper, desired.stack, chosen)
+        published = [p for name in wish.services for p in status.published(records, desired.stack, name)]
+        return {"outcomes": [to_plain(o) for o in outcomes], "published": [to_plain(p) for p in published]}
+
+    async def down(self, request: Request) -> Document:
+        stack, records = _stack(request), self.world.records
+        async with self.locks.hold(stack, "down", request):
+            generation = records.wished(stack)
+            plan = lifecycle.down(
+                stack, generation.desired if generation else None, self._observed(stack),
+                volumes=bool(request.arguments.get("volumes")),
+            )  # fmt: skip
+            outcomes = await self._apply(plan, self._performer(stack, request), request)
+            if all(o.result == "done" for o in outcomes) and records.stack(stack):
+                self.world.networks.forget_stack(stack)
+                records.delete_stack(stack)
+        return {"outcomes": [to_plain(o) for o in outcomes]}
+
+    async def stop(self, request: Request) -> Document:
+        return await self._lifecycle(request, "stop", lifecycle.stop, holds=True)
+
+    async def start(self, request: Request) -> Document:
+        return await self._lifecycle(request, "start", lifecycle.start)
+
+    async def restart(self, request: Request) -> Document:
+        return await self._lifecycle(request, "restart", lifecycle.restart)
+
+    async def _lifecycle(
+        self, request: Request, verb: str, plan: Callable[..., Plan], *, holds: bool = False
+    ) -> Document:
+        stack, services = self._chosen(request)
+        async with self.locks.hold(stack, verb, request):
+            drawn = plan(stack, self._observed(stack), services)
+            if holds:  # also what waits for its next start
+                for record in self._records(stack, services):
+                    self.keeper.forget(record.id)
+                    if record.state == "exited":
+                        self.world.records.change_container(record.id, wish="stopped", held=True)
+            outcomes = await self._apply(drawn, self._performer(stack, request, holds=holds), request)
+        return {"outcomes": [to_plain(o) for o in outcomes]}
+
+    async def kill(self, request: Request) -> Document:
+        stack, services = self._chosen(request)
+        number = running.signal_number(str(request.arguments.get("signal", "SIGKILL")))
+        async with self.locks.hold(stack, "kill", request):
+            hit = [r.id for r in self._records(stack, services) if running.kill(self.world, r.id, number)]
+        return {"killed": len(hit)}
+
+    async def exec(self, request: Request) -> Document:
+        return await execs.run(self.world, request)
+
+    # Helpers
+
+    async def _apply(self, plan: Plan, performer: Performer, request: Request) -> list[Outcome]:
+        try:
+            return list((await walk(plan, performer, request.report, request.withdrawn)).values())
+        finally:
+            await self.world.networks.settle()
+
+    def _performer(self, stack: str, request: Request, *, holds: bool = False) -> Performer:
+        generation = self.world.records.wished(stack)
+        return Performer(
+            self.world, self.keeper, stack, None, generation.number if generation else 0, request.report, holds
+        )  # fmt: skip
+
+    def _observed(self, stack: str) -> Observed:
+        return observe.assemble(observe.machine(self.world.host, self.world.records, stack), {})
+
+    def _chosen(self, request: Request) -> tuple[str, tuple[str, ...]]:
+        """The stack and the services of a request. NotFound names what the stack does not have."""
+        stack = _stack(request)
+        if self.world.records.stack(stack) is None:
+            raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
+        services = tuple(request.arguments.get("services") or ())
+        there = {c.service_name for c in self.world.records.containers(stack)}
+        for name in services:
+            if name not in there:
+                raise NotFound(
+                    f"stack {stack} has no service {name}", hint=f"it has {', '.join(sorted(there)) or 'none'}"
+                )
+        return stack, services
+
+    def _records(self, stack: str, services: tuple[str, ...]) -> list[ContainerRecord]:
+        return [c for c in self.world.records.containers(stack) if not services or c.service_name in services]
+
+
+def _stack(request: Request) -> str:
+    return str(request.arguments.get("stack", ""))
+
+
+_OPS = frozenset(("hello", "observe", "ps", "up", "down", "stop", "start", "restart", "kill", "exec"))

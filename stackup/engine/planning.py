@@ -1,0 +1,139 @@
+"""`plan`, `build` and `up` as the CLI does them: wish, snapshot, plan, build, then the supervisor's half."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stackup.engine import client, generations, observe
+from stackup.engine import records as state
+from stackup.engine.client import Client
+from stackup.engine.observe import Machine
+from stackup.engine.views import Outcome, Published, UpResult
+from stackup.errors import Conflict, NotFound
+from stackup.events import Reporter
+from stackup.oci import Document
+from stackup.paths import Host
+from stackup.planner.desired import Desired
+from stackup.planner.observed import Observed
+from stackup.planner.operations import BuildImage
+from stackup.planner.plan import Plan
+from stackup.planner.reconcile import Options, reconcile, scope
+from stackup.spec.model import Loaded
+from stackup.values import from_plain, to_plain
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A plan and what it was made from."""
+
+    desired: Desired
+    observed: Observed
+    plan: Plan
+
+
+def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connection: Client | None = None) -> Drawn:
+    """Wish and snapshot -> plan. Writes nothing; `host` None: there is no root yet."""
+    from stackup.planner import graph
+
+    desired = graph.desired(loaded)
+    _known(desired, services)
+    options = Options(services=tuple(services))
+    half = _machine(host, desired.stack, connection)
+    keys = [a.removeprefix("image:") for a in desired.order if a.startswith("image:") and a in scope(desired, options)]
+    observed = observe.assemble(
+        half, observe.images(host, loaded.stack, desired, keys), observe.foreign(host, desired)
+    )  # fmt: skip
+    return Drawn(desired, observed, reconcile(desired, observed, options))
+
+
+def _known(desired: Desired, services: Sequence[str]) -> None:
+    for name in services:
+        if name not in desired.services:
+            raise NotFound(
+                f"{desired.file} has no service {name}", hint=f"it has {', '.join(desired.services) or 'none'}"
+            )  # fmt: skip
+
+
+def _machine(host: Host | None, stack: str, connection: Client | None) -> Machine:
+    """The machine half, asked of the supervisor; the same function in this process where none runs."""
+    if host is None:
+        return Machine()
+    if connection is not None:
+        return from_plain(Machine, connection.request("observe", stack=stack))
+    if running := client.connect(host):
+        with running:
+            return from_plain(Machine, running.request("observe", stack=stack))
+    records = state.read(host)
+    if records is None:
+        return Machine()
+    with records:
+        return observe.machine(host, records, stack)
+
+
+def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:
+    """Build images of the file; image key -> manifest digest."""
+    from stackup.builder import build as builder
+    from stackup.engine.steps import Runner
+
+    for name in images:
+        if name not in loaded.stack.images:
+            known = ", ".join(loaded.stack.images) or "none"
+            raise NotFound(f"{loaded.stack.file} has no image {name}", hint=f"it has {known}")
+    with Runner(host) as runner:
+        return builder.build(
+            host, loaded.stack, images or tuple(loaded.stack.images), runner=runner, report=report,
+            no_cache=no_cache, origins=loaded.origins,
+        )  # fmt: skip
+
+
+def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, report: Reporter) -> UpResult:
+    """The whole flow. Where the stack was changed by somebody else meanwhile, everything is planned again, once."""
+    drawn = draw(host, loaded, services)
+    digests = _build_half(host, loaded, drawn, report)
+    with client.ensure(host) as connection:
+        for attempt in (1, 2):
+            try:
+                return _run_half(connection, drawn, digests, services, wait, report)
+            except Conflict:
+                if attempt == 2:
+                    raise
+                drawn = draw(host, loaded, services, connection)
+                digests = _build_half(host, loaded, drawn, report)
+    raise AssertionError("unreachable")
+
+
+def _build_half(host: Host, loaded: Loaded, drawn: Drawn, report: Reporter) -> Mapping[str, str]:
+    """Build what the plan says. Reference -> digest of every image the wish names."""
+    keys = [o.name for o in drawn.plan.operations if isinstance(o, BuildImage)]
+    built = build(host, loaded, keys, no_cache=False, report=report) if keys else {}
+    found = {r: d for r, d in drawn.observed.foreign.items() if d}
+    for key, image in drawn.desired.images.items():
+        seen = drawn.observed.images.get(key)
+        digest = built.get(key) or (seen.digest if seen else None)
+        if digest:
+            found[image.reference] = digest
+    return found
+
+
+def _run_half(
+    connection: Client, drawn: Drawn, digests: Mapping[str, str], services: Sequence[str], wait: bool, report: Reporter
+) -> UpResult:
+    by_key = {k: digests[i.reference] for k, i in drawn.desired.images.items() if i.reference in digests}
+    plan = drawn.plan.resolve(by_key, drawn.observed).run_half()
+    pinned = generations.pin(drawn.desired, digests)
+    reply = connection.request(
+        "up", desired=to_plain(pinned), plan=to_plain(plan), services=list(services), wait=wait, report=report
+    )  # fmt: skip
+    return _result(drawn.plan, reply)
+
+
+def _result(plan: Plan, reply: Document) -> UpResult:
+    from stackup.engine.verbs import raise_failures
+
+    outcomes = tuple(from_plain(Outcome, o) for o in reply["outcomes"])
+    raise_failures(outcomes)
+    return UpResult(
+        plan=plan.text(), changed=sum(o.result == "done" for o in outcomes), outcomes=outcomes,
+        published=tuple(from_plain(Published, p) for p in reply["published"]),
+    )  # fmt: skip

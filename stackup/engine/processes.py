@@ -1,0 +1,59 @@
+"""Is a recorded process still that very process? Boot id, pid and start time name it beyond reuse of the pid."""
+
+from __future__ import annotations
+
+import os
+
+from stackup.engine.records import ContainerRecord
+from stackup.paths import Host
+
+
+def start_time(host: Host, pid: int) -> int | None:
+    """Clock ticks after boot at which the process began (proc_pid_stat(5), field 22); None for none or a zombie."""
+    try:
+        with open(os.path.join(host.proc, str(pid), "stat"), "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(host: Host, boot: str, record: ContainerRecord) -> bool:
+    """Does the recorded process live?"""
+    if record.pid is None or record.boot_id != boot:
+        return False
+    return start_time(host, record.pid) == record.start_time
+
+
+_SIGTIMEDWAIT = {"x86_64": b"128", "aarch64": b"137"}  # rt_sigtimedwait(2)
+
+
+def hears(host: Host, pid: int, signal: int) -> bool:
+    """Would process 1 of a container notice a signal: does any of its threads catch, block or wait for it?
+
+    The kernel drops a signal that the first process of a pid namespace neither catches nor blocks (pid_namespaces(7)),
+    so there is nothing to wait for then. In doubt the answer is yes.
+    """
+    bit = 1 << (signal - 1)
+    try:
+        for thread in os.listdir(os.path.join(host.proc, str(pid), "task")):
+            folder = os.path.join(host.proc, str(pid), "task", thread)
+            with open(os.path.join(folder, "status"), "rb") as file:
+                for line in file:
+                    if line.startswith((b"SigCgt:", b"SigBlk:")) and int(line.split()[1], 16) & bit:
+                        return True
+            if _waits_for_signals(folder):
+                return True
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return False
+
+
+def _waits_for_signals(folder: str) -> bool:
+    """While it waits in sigtimedwait(2), as small inits do, the kernel shows the signals waited for as not blocked."""
+    try:
+        with open(os.path.join(folder, "syscall"), "rb") as file:
+            number = file.read().split()[0]
+    except PermissionError:
+        return True
+    return number in (b"running", _SIGTIMEDWAIT.get(os.uname().machine, b"running"))

@@ -1,0 +1,162 @@
+"""A container's processes: start, stop, signal, change while it runs, and what follows its end.
+
+Start makes everything that lives only as long as the process: control group, namespaces, links. The root file system,
+the addresses and the record outlast it, so a restart finds them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal as signals
+import time
+
+from stackup.engine import bundle, containers, processes
+from stackup.engine.ends import describe
+from stackup.engine.records import ContainerRecord
+from stackup.engine.world import End, Live, World
+from stackup.errors import BadInput, StackupError
+from stackup.runtime.channel import close_all
+from stackup.spec.model import Service
+
+
+async def launch(world: World, container_id: str) -> None:
+    """Make the process of a container and let it run. Nothing is left of it where a step fails."""
+    if container_id in world.live:
+        return
+    record = world.record(container_id)
+    spec = containers.write_bundle(world, record)
+    world.output.prepare(container_id)
+    group = world.cgroups.create(record.cgroup, spec["linux"]["resources"])
+    try:
+        reply, fds = await world.children.call(
+            "create", container=container_id, bundle=world.host.container(container_id),
+            rootfs=[m.to_json() for m in containers.rootfs(world, record)], cgroup=group.join.to_json(),
+            stdout=world.host.container(container_id, "out.fifo"),
+            stderr=world.host.container(container_id, "err.fifo"),
+        )  # fmt: skip
+    except StackupError:
+        group.delete()
+        raise
+    close_all([fds.pop(name) for name in ("stdout", "stderr") if name in fds])  # the pump has its own
+    live = Live(
+        container_id, reply["pid"], reply["start_time"], fds, group, asyncio.get_running_loop().create_future()
+    )  # fmt: skip
+    world.live[container_id] = live
+    world.records.change_container(
+        container_id, pid=live.pid, start_time=live.start_time, boot_id=world.boot, oom=False, health="none"
+    )  # fmt: skip
+    try:
+        world.output.open(container_id)
+        await world.networks.attach(record, live)
+        await world.children.call("start", container=container_id)
+    except BaseException:
+        await _abandon(world, live)
+        raise
+    if not live.ended.done():
+        world.records.change_container(container_id, state="running", wish="running", started=time.time())
+    world.networks.changed(record.stack)
+    world.notify()
+
+
+async def _abandon(world: World, live: Live) -> None:
+    """A process that never ran. A refused `start` has taken it away already, then there is nothing to kill."""
+    world.live.pop(live.id, None)
+    try:
+        await world.children.call("kill", container=live.id, signal=signals.SIGKILL)
+        await asyncio.wait_for(asyncio.shield(live.ended), 5)
+    except (StackupError, TimeoutError):
+        pass
+    _let_go(world, live)
+    world.records.change_container(live.id, pid=None, start_time=None, boot_id=None)
+
+
+def _let_go(world: World, live: Live) -> None:
+    """Give back what lived with the process."""
+    world.output.finish(live.id)
+    live.close()
+    world.networks.detach(live.id)
+    world.children.tell("forget", container=live.id)
+    live.group.delete()
+
+
+def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
+    """The process of a container has ended: let go of it and record how. None: it never ran, or is known already."""
+    live = world.live.pop(container_id, None)
+    if live is None:
+        world.children.tell("forget", container=container_id)
+        return None
+    record = world.record(container_id)
+    oom = live.group.oom_kills() > 0
+    _let_go(world, live)
+    world.records.change_container(
+        container_id, state="exited", pid=None, start_time=None, boot_id=None, finished=end.time or time.time(),
+        exit_code=end.code if end.signal is None else 128 + end.signal, signal=end.signal, oom=oom,
+        exit=describe(end, oom, record.service.resources.memory), health="none",
+    )  # fmt: skip
+    world.networks.changed(record.stack)
+    world.notify()
+    if not live.ended.done():
+        live.ended.set_result(end)
+    return world.record(container_id)
+
+
+async def stop(world: World, container_id: str, *, held: bool) -> bool:
+    """Stop a container and have no policy start it. False where it did not run.
+
+    Its stop signal, then SIGKILL after its grace period; at once where its first process does not hear the signal.
+    """
+    record = world.record(container_id)
+    if record.wish != "stopped" or (held and not record.held):
+        world.records.change_container(container_id, wish="stopped", held=held or record.held)
+    live = world.live.get(container_id)
+    if live is None:
+        return False
+    number = signal_number(bundle.stop_signal(record.service, containers.image_config(world, record)))
+    if number != signals.SIGKILL and processes.hears(world.host, live.pid, number):
+        _signal(live, number)
+        try:
+            await asyncio.wait_for(asyncio.shield(live.ended), record.service.stop_grace_period)
+            return True
+        except TimeoutError:
+            pass
+    _signal(live, signals.SIGKILL)
+    await live.ended
+    return True
+
+
+def kill(world: World, container_id: str, number: int) -> bool:
+    """Send a signal to a container's first process. False where it does not run."""
+    live = world.live.get(container_id)
+    if live is None:
+        return False
+    if number in (signals.SIGKILL, signals.SIGTERM, signals.SIGINT, signals.SIGQUIT):
+        world.records.change_container(container_id, wish="stopped", held=True)
+    _signal(live, number)
+    return True
+
+
+def _signal(live: Live, number: int) -> None:
+    try:
+        signals.pidfd_send_signal(live.pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def signal_number(name: str) -> int:
+    """`SIGTERM`, `TERM`, `15` -> 15. BadInput for what is no signal."""
+    text = name.strip().upper()
+    if text.isdigit() and 0 < int(text) <= 64:
+        return int(text)
+    found = getattr(signals, text if text.startswith("SIG") else f"SIG{text}", None)
+    if not isinstance(found, signals.Signals):
+        raise BadInput(f"{name} is not a signal", hint="for example SIGTERM, SIGHUP or 9")
+    return int(found)
+
+
+async def update(world: World, container_id: str, service: Service) -> None:
+    """Apply the values that a running container can take; the record then says them."""
+    record, live = world.record(container_id), world.live.get(container_id)
+    if live is not None and record.service.resources != service.resources:
+        live.group.update(bundle.resources(service.resources))
+    world.records.change_container(container_id, service=service)
+    world.networks.changed(record.stack)
