@@ -1,0 +1,34 @@
+"""`stackup` and `python -m stackup`: the platform's message, then the quick path, else Typer."""
+
+from __future__ import annotations
+
+import sys
+
+# These read the stack file or this program alone, so they work on any system.
+ANYWHERE = frozenset(("config", "graph", "version", "completion"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line (without the program's name); the exit status."""
+    from stackup.cli import output, quick
+
+    argv = sys.argv[1:] if argv is None else argv
+    with output.guarded() as ending:
+        if not sys.platform.startswith("linux") and not _works_anywhere(argv):
+            from stackup.errors import Unsupported
+
+            raise Unsupported(f"stackup runs containers on Linux only, this is {sys.platform}")
+        ending.status = quick.run(argv)
+        if ending.status is None:
+            from stackup.cli import app
+
+            ending.status = app.run(argv)
+    return ending.status or 0
+
+
+def _works_anywhere(argv: list[str]) -> bool:
+    return not argv or "--help" in argv or not ANYWHERE.isdisjoint(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The command line as Typer knows it: globals, verbs loaded when they are called, and what a wrong line is answered.
+
+A verb is a function in the module that `VERBS` names. `stackup --help` is the only thing that loads them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+from typer._click.core import Command, Context
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption
+from typer.core import TyperGroup
+from typer.main import get_group
+
+from stackup.cli import output
+from stackup.cli.settings import Settings, did_you_mean
+from stackup.errors import BadInput
+
+# verb -> (module below stackup.cli, line of the overview); in the order of the overview
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("change", "Build what is missing and make the machine what the file says."),
+    "down": ("change", "Stop and take away the stack; volumes stay unless -v."),
+    "plan": ("change", "Show what up would do and why. Changes nothing."),
+    "build": ("change", "Build images of the file."),
+    "ps": ("watch", "Every wished replica, its state, health and ports."),
+    "logs": ("watch", "What the services printed."),
+    "exec": ("control", "Run a command in a running replica."),
+    "stop": ("control", "Stop services and hold them so until start or up."),
+    "start": ("control", "Start stopped services."),
+    "restart": ("control", "Stop and start services again."),
+    "kill": ("control", "Send a signal to services."),
+    "inspect": ("watch", "All that is known of a service, as JSON."),
+    "stats": ("watch", "Memory, CPU and processes of running replicas."),
+    "graph": ("file", "The dependency graph of the file."),
+    "config": ("file", "The file as stackup understands it."),
+    "ls": ("watch", "The stacks of this root."),
+    "image": ("image", "Images: ls, inspect, rm."),
+    "images": ("image", "The same as image ls."),
+    "rmi": ("image", "The same as image rm."),
+    "doctor": ("system", "What this machine can do, and what to type where something is missing."),
+    "version": ("watch", "The version."),
+    "completion": ("system", "A completion script for bash, zsh or fish."),
+    "supervise": ("system", "Run the supervisor in the foreground, for an init system."),
+    "uninstall": ("system", "End everything of this root and remove the root."),
+}
+GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name": True, "--root": True,
+           "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
+
+
+class Verbs(TyperGroup):
+    """Loads the module of a verb when the verb is asked for."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"stackup.cli.{VERBS[cmd_name][0]}")
+        commands = get_group(module.app).commands
+        found: Command = commands[cmd_name]
+        found.short_help = VERBS[cmd_name][1]
+        return found
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], VERBS, "the verbs are")
+            if os.path.isdir(args[0]):
+                hint = f"for another folder: stackup -C {args[0]} up"
+            raise BadInput(f"no verb {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Verbs, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+@app.callback()
+def globals_(
+    context: typer.Context,
+    directory: Annotated[str | None, typer.Option("-C", metavar="DIR", help="Work in this folder.")] = None,
+    file: Annotated[str | None, typer.Option("-f", "--file", metavar="FILE", help="The stack file.")] = None,
+    name: Annotated[str | None, typer.Option("-p", "--project-name", metavar="NAME", help="The stack's name.")] = None,
+    root: Annotated[str | None, typer.Option("--root", metavar="DIR", help="Where stackup keeps all it has.")] = None,
+    color: Annotated[Literal["auto", "always", "never"], typer.Option("--color")] = "auto",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results and troubles.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    """Build images from layers and run services from one stack.yaml, straight over the Linux kernel."""
+    output.configure(color, debug)
+    context.obj = Settings(
+        directory=directory, file=file, name=name, root=root, color=color, quiet=quiet, debug=debug
+    )  # fmt: skip
+
+
+def run(argv: list[str]) -> int:
+    """Run a command line; the exit status. StackupError and KeyboardInterrupt go to the caller."""
+    command = typer.main.get_command(app)
+    try:
+        status: Any = command.main(args=list(argv), prog_name="stackup", standalone_mode=False)
+    except NoSuchOption as error:
+        return _usage(error.format_message(), corrected(argv, error.option_name), error)
+    except NoArgsIsHelpError as error:
+        output.say(error.format_message())
+        return 2
+    except ClickException as error:
+        return _usage(error.format_message(), None, error)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    return status if isinstance(status, int) else 0
+
+
+def _usage(message: str, line: str | None, error: ClickException) -> int:
+    text = message[:1].lower() + message[1:].rstrip(".")
+    output.say(f"{output.style('error:', 'red', sys.stderr)} {text}")
+    context = getattr(error, "ctx", None)
+    if line:
+        output.say(f"hint: options of stackup itself stand before the verb: {line}")
+    elif context is not None and context.parent is not None:
+        output.say(f"hint: {context.command_path} --help")
+    return 2
+
+
+def corrected(argv: list[str], option: str) -> str | None:
+    """The line with a global that stood after the verb put before it; None where that is not what is wrong."""
+    if option not in GLOBALS:
+        return None
+    before, after = [], []
+    words = iter(argv)
+    verb_seen = False
+    for word in words:
+        name, equals, _value = word.partition("=")
+        verb_seen = verb_seen or not word.startswith("-")
+        if verb_seen and name == option:
+            before.append(word)
+            if GLOBALS[option] and not equals:
+                before += [v for v in [next(words, None)] if v is not None]
+        else:
+            after.append(word)
+            if not verb_seen and GLOBALS.get(word) and (value := next(words, None)) is not None:
+                after.append(value)
+    import shlex
+
+    return shlex.join(["stackup", *before, *after])

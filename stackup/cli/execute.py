@@ -1,0 +1,58 @@
+"""`exec`: a command in a running replica. Returns the command's own status; 125 where stackup itself failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from stackup.cli import output
+from stackup.cli.settings import Settings, check_services
+from stackup.errors import BadInput, StackupError
+
+OURS = 125
+
+
+def run(
+    settings: Settings, target: str, argv: Sequence[str], *, interactive: bool, tty: bool,
+    env: Mapping[str, str] | None = None, user: str | None = None, workdir: str | None = None,
+) -> int:  # fmt: skip
+    """`target`: `web` or `web/2`."""
+    from stackup.engine import verbs
+
+    try:
+        service, number = _target(target)
+        root, stack = settings.root_path(), settings.stack()
+        check_services([service], (r.service for r in verbs.ps(root, stack)), settings, "exec")
+        if tty and not os.isatty(0):
+            raise BadInput("-t needs a terminal, and the input is none", hint="leave the t out: exec -i")
+        with _Input(interactive or tty) as stdin:
+            ended = verbs.exec_(
+                root, stack, service, number, argv, tty=tty, env=env, user=user, workdir=workdir, fds=(stdin, 1, 2)
+            )  # fmt: skip
+    except StackupError as error:
+        output.tell_error(error)
+        return error.exit_code if error.exit_code in (126, 127) else OURS
+    return ended.status
+
+
+def _target(text: str) -> tuple[str, int | None]:
+    service, slash, number = text.partition("/")
+    if not slash:
+        return service, None
+    if not number.isdigit() or number == "0":
+        return text, None  # no replica: the check of names says what it is
+    return service, int(number)
+
+
+class _Input:
+    """Descriptor 0 where it was asked for (-i), else /dev/null."""
+
+    def __init__(self, ours: bool) -> None:
+        self._fd = 0 if ours else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *exc: object) -> None:
+        if self._fd:
+            os.close(self._fd)

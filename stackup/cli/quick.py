@@ -1,0 +1,93 @@
+"""The quickest answer: plain `ps`, `logs`, `exec`, `ls`, `version` without Typer and what it brings.
+
+Anything unusual (an option not listed here, a mistake, `--help`) gives None, and Typer answers; it stays the only
+definition of the options. A test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stackup.cli.settings import Settings
+
+# option -> name of the setting; with a value
+_GLOBALS = {"-C": "directory", "-f": "file", "-p": "name", "--root": "root"}
+_FLAGS = {"-q": "quiet", "--quiet": "quiet"}
+
+
+def run(argv: list[str]) -> int | None:
+    """The exit status, or None where this is nothing for the quick path."""
+    parsed = _globals(argv)
+    if parsed is None:
+        return None
+    settings, verb, rest = parsed
+    handler = _VERBS.get(verb)
+    return handler(settings, rest) if handler else None
+
+
+def _globals(argv: list[str]) -> tuple[Settings, str, list[str]] | None:
+    given: dict[str, str | bool] = {}
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if word in _FLAGS:
+            given[_FLAGS[word]] = True
+            at += 1
+        elif word in _GLOBALS and at + 1 < len(argv) and not argv[at + 1].startswith("-"):
+            given[_GLOBALS[word]] = argv[at + 1]
+            at += 2
+        elif word.startswith("-"):
+            return None
+        else:
+            return Settings(**given), word, argv[at + 1 :]  # type: ignore[arg-type]
+    return None
+
+
+def _ps(settings: Settings, rest: list[str]) -> int | None:
+    if rest:
+        return None
+    from stackup.cli import look
+
+    return look.ps(settings, (), "text")
+
+
+def _ls(settings: Settings, rest: list[str]) -> int | None:
+    if rest:
+        return None
+    from stackup.cli import look
+
+    return look.ls(settings, "text")
+
+
+def _version(settings: Settings, rest: list[str]) -> int | None:
+    if rest:
+        return None
+    from stackup.cli import look
+
+    return look.version(settings, "text")
+
+
+def _logs(settings: Settings, rest: list[str]) -> int | None:
+    follow = rest[:1] in (["-f"], ["--follow"])
+    services = rest[1:] if follow else rest
+    if any(s.startswith("-") for s in services):
+        return None
+    from stackup.cli import look
+
+    return look.logs(settings, services, follow=follow, since=None, tail=None)
+
+
+def _exec(settings: Settings, rest: list[str]) -> int | None:
+    flags, words = "", rest
+    if rest and rest[0] in ("-i", "-t", "-it", "-ti"):
+        flags, words = rest[0], rest[1:]
+    if len(words) < 2 or words[0].startswith("-") or words[1] == "--":
+        return None
+    from stackup.cli import execute
+
+    return execute.run(settings, words[0], words[1:], interactive="i" in flags, tty="t" in flags)
+
+
+_VERBS: dict[str, Callable[[Settings, list[str]], int | None]] = {
+    "ps": _ps, "ls": _ls, "version": _version, "logs": _logs, "exec": _exec,
+}  # fmt: skip

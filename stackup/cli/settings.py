@@ -1,0 +1,113 @@
+"""The globals of a command line, and what follows from them: the root, the stack file, the stack's name.
+
+Shared by the quick path and Typer: nothing heavy is imported at the top.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stackup.cli.output import Color
+from stackup.errors import BadInput
+
+if TYPE_CHECKING:
+    from stackup.spec.model import Loaded
+
+# A `name:` that needs no YAML to be read: plain or quoted, on a line of its own at the top level.
+_NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]*)(?P=quote)[ \t]*(?:#.*)?""")
+# YAML reads these as numbers, booleans or nothing, or sees more documents, directives, anchors: the loader decides.
+_UNSURE = re.compile(r"[0-9.]+|true|false|null|0[xo][0-9a-f]+|[0-9]+e[0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`directory` -C, `file` -f, `name` -p, `root` --root; None: not given."""
+
+    directory: str | None = None
+    file: str | None = None
+    name: str | None = None
+    root: str | None = None
+    color: Color = "auto"
+    quiet: bool = False
+    debug: bool = False
+
+    def root_path(self) -> str:
+        from stackup import paths
+
+        return os.path.abspath(self.root) if self.root else paths.default_root()
+
+    def load(self) -> Loaded:
+        """The stack of the file. Its warnings are said at once."""
+        from stackup.cli import output
+        from stackup.spec.load import load
+
+        loaded = load(self.directory or ".", (self.file,) if self.file else (), project_name=self.name)
+        for warning in () if self.quiet else loaded.warnings:
+            output.warn(warning)
+        return loaded
+
+    def stack(self) -> str:
+        """The stack's name, for verbs that need no more of the file."""
+        return self.quick_stack() or self.load().stack.name
+
+    def quick_stack(self) -> str | None:
+        """The stack's name where it can be read without YAML, None where the loader has to say."""
+        if self.name is not None:
+            return self.name
+        from stackup.spec import discover
+        from stackup.spec.report import Report
+
+        path, _shown = discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return name_in(text, os.path.dirname(path))
+
+
+def name_in(text: str, folder: str) -> str | None:
+    """The stack's name as the loader would find it, or None where only the loader can tell."""
+    from stackup.spec import discover
+
+    lines = text.splitlines()
+    names = [line for line in lines if re.match(r"""["'?]?name\b|<<""", line)]
+    if any(line[:1] in ("%", "-", "{", "?", "&", "!", "*", "[", "|", ">") for line in lines):
+        return None
+    if not names:
+        return discover.derived_name(folder)
+    found = _NAME_LINE.fullmatch(names[0])
+    if len(names) > 1 or found is None or (not found["quote"] and _UNSURE.fullmatch(found["name"])):
+        return None
+    return found["name"]
+
+
+def check_services(given: Iterable[str], known: Iterable[str], settings: Settings, verb: str) -> None:
+    """BadInput for a service that does not exist, with what was probably meant."""
+    there = sorted(set(known))
+    for name in given:
+        if name in there:
+            continue
+        looks_like_path = "/" in name or name in (".", "..") or name.endswith((".yaml", ".yml"))
+        if looks_like_path or (os.path.exists(os.path.join(settings.directory or ".", name))):
+            raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
+        raise BadInput(f"no service {name!r}", hint=did_you_mean(name, there, "the services are"))
+
+
+def _elsewhere(path: str, verb: str) -> str:
+    if path.endswith((".yaml", ".yml")):
+        return f"for another stack file: stackup -f {path} {verb}"
+    return f"for another folder: stackup -C {path} {verb}"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    import difflib
+
+    there = list(known)
+    near = difflib.get_close_matches(name, there, 1)
+    listed = f"{otherwise} {', '.join(there)}" if there else f"{otherwise} none"
+    return f"did you mean {near[0]!r}? {listed}" if near else listed
