@@ -16,6 +16,7 @@ import stat
 from stackup.linux import syscalls
 
 _FOLLOW = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+_MAX_LINKS = 8
 _REFUSE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
 
 
@@ -73,7 +74,23 @@ def open_parent(root: int, path: str, *, make: int | None = None, follow: bool =
 
 
 def open_target(root: int, path: str, *, folder: bool, follow: bool = True) -> int:
-    """An O_PATH descriptor to mount on: the folder or file at `path`, made (0755 or an empty 0644) where missing."""
+    """An O_PATH descriptor to mount on: the folder or file at `path`, made (0755 or an empty 0644) where missing.
+
+    A link that leads to nothing has what it names made, inside the root (images link /etc/resolv.conf into /run).
+    """
+    for _ in range(_MAX_LINKS):
+        try:
+            return _open_target(root, path, folder, follow)
+        except (FileExistsError, NotADirectoryError):
+            link = _link_at(root, path) if follow else None
+            if link is None:
+                raise
+            # Lexical, so not exact where a folder on the way is a link itself; inside the root all the same.
+            path = os.path.normpath(os.path.join("/", os.path.dirname(path), link))
+    raise OSError(errno.ELOOP, f"open {path}: {os.strerror(errno.ELOOP)}")
+
+
+def _open_target(root: int, path: str, folder: bool, follow: bool) -> int:
     if folder:
         return open_folder(root, path, make=0o755, follow=follow)
     try:
@@ -84,6 +101,16 @@ def open_target(root: int, path: str, *, folder: bool, follow: bool = True) -> i
         os.close(found)
         raise IsADirectoryError(errno.EISDIR, f"open {path}: {os.strerror(errno.EISDIR)}")
     return found
+
+
+def _link_at(root: int, path: str) -> str | None:
+    parent, name = open_parent(root, path)
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except OSError:
+        return None
+    finally:
+        os.close(parent)
 
 
 def _make_empty(root: int, path: str, follow: bool) -> int:

@@ -64,9 +64,9 @@ before the first supervisor starts.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
+import select
 import socket
 import struct
 from collections import deque
@@ -108,6 +108,12 @@ class Channel:
         self._socket.close()
         while self._waiting:
             close_all(self._waiting.popleft()[1])
+
+    def hung_up(self) -> bool:
+        """Whether the peer is gone."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLHUP)
+        return bool(poll.poll(0))
 
     def send(self, message: Message, fds: Mapping[str, int] | None = None) -> None:
         """Send and wait until it is in the peer's queue. BrokenPipeError or ConnectionResetError: the peer is gone."""
@@ -205,10 +211,3 @@ def close_all(descriptors: Mapping[str, int] | list[int]) -> None:
     for descriptor in descriptors.values() if isinstance(descriptors, Mapping) else descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def exit_status(error: StackupError) -> int:
-    """What a shell would say of a program that could not be started for this reason: 127, 126 or 125."""
-    if getattr(error, "program", False):
-        return 127 if getattr(error, "errno", errno.ENOENT) == errno.ENOENT else 126
-    return 125
