@@ -242,7 +242,7 @@ def doctor(root: str) -> tuple[Feature, ...]:
     """What this kernel, user and root can do: each feature present or missing, what degrades, what to type."""
     from stackup.linux import features
 
-    return features.check(root)
+    return features.probe(paths.find_root(root))
 
 
 # Helpers
