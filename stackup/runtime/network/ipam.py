@@ -1,0 +1,97 @@
+"""Who gets which subnet and which address. Pure: what is taken goes in, a choice comes out; the ledger is the engine's.
+
+A subnet's first address is the gateway. Containers get addresses from below, services from above, so that a list of
+them reads well. An address that was given back is given out again last, oldest first: a client that still remembers it
+meets nobody rather than a stranger.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable, Sequence
+
+from stackup.errors import BadInput, Conflict
+
+POOL = "10.89.0.0/16"
+_SIZES = (24, 20)
+
+
+def choose_subnet(taken: Iterable[str], routes: Iterable[str] = (), *, addresses: int = 0, pool: str = POOL) -> str:
+    """The lowest free subnet of the pool that holds `addresses` (containers and services together): a /24, else a /20.
+
+    `taken`: subnets of our networks; `routes`: what the host routes elsewhere ("10.0.0.0/8"; a default route is no
+    obstacle). Raises Conflict where none is left.
+    """
+    whole = ipaddress.IPv4Network(pool)
+    used = [n for n in map(ipaddress.IPv4Network, (*taken, *routes)) if n.prefixlen > 0 and n.overlaps(whole)]
+    # A /24 must not be nearly full from the start: while a service is replaced, both generations are there.
+    prefix = next((p for p in _SIZES if 2 ** (32 - p) - 3 >= addresses * 2), _SIZES[-1])
+    for candidate in whole.subnets(new_prefix=max(prefix, whole.prefixlen)):
+        if not any(candidate.overlaps(n) for n in used):
+            return str(candidate)
+    raise Conflict(
+        f"no free subnet of /{prefix} is left in {pool}",
+        hint="give the network a subnet of its own in the stack file, or take down a stack",
+    )
+
+
+def check_subnet(subnet: str, taken: Iterable[str], routes: Iterable[str] = ()) -> str:
+    """A subnet that the user chose, in canonical form. BadInput where it is none or too small, Conflict where it
+    overlaps one of our networks (`taken`) or what the host routes elsewhere (`routes`)."""
+    try:
+        chosen = ipaddress.IPv4Network(subnet, strict=False)
+    except ValueError as error:
+        raise BadInput(f"{subnet!r} is no IPv4 subnet", hint="write it like 10.90.0.0/24") from error
+    if chosen.prefixlen > 29:
+        raise BadInput(f"subnet {chosen} is too small", hint="take a /29 or larger")
+    for what, others in (("a network of this root", taken), ("a route of this host", routes)):
+        for other in map(ipaddress.IPv4Network, others):
+            if other.prefixlen > 0 and chosen.overlaps(other):
+                raise Conflict(f"subnet {chosen} overlaps {what}: {other}", hint="choose another subnet")
+    return str(chosen)
+
+
+def container_address(subnet: str, taken: Collection[str], released: Sequence[str] = ()) -> str:
+    """The lowest address of the subnet that is free and was never used; else the one released longest ago.
+
+    `taken`: addresses in use, of containers and services; `released`: given back ones, oldest first. Raises Conflict
+    where the subnet is full.
+    """
+    return _choose(subnet, taken, released, downwards=False)
+
+
+def service_address(subnet: str, taken: Collection[str], released: Sequence[str] = ()) -> str:
+    """As `container_address`, from the top of the subnet."""
+    return _choose(subnet, taken, released, downwards=True)
+
+
+def static_address(subnet: str, address: str, taken: Collection[str]) -> str:
+    """An address that the user chose. BadInput where it is not one for containers, Conflict where it is taken."""
+    network = ipaddress.IPv4Network(subnet)
+    try:
+        chosen = ipaddress.IPv4Address(address)
+    except ValueError as error:
+        raise BadInput(f"{address!r} is no IPv4 address") from error
+    if chosen not in network:
+        raise BadInput(f"address {address} is not in the network's subnet {subnet}", hint="give the network a subnet")
+    reserved = (network.network_address, network.network_address + 1, network.broadcast_address)
+    if chosen in reserved:
+        raise BadInput(f"address {address} is reserved in {subnet}", hint="choose another address of the subnet")
+    if str(chosen) in taken:
+        raise Conflict(f"address {address} is taken", hint="choose another address of the subnet")
+    return str(chosen)
+
+
+def _choose(subnet: str, taken: Collection[str], released: Sequence[str], *, downwards: bool) -> str:
+    network = ipaddress.IPv4Network(subnet)
+    busy, used = frozenset(taken), frozenset(released)
+    first, last = int(network.network_address) + 2, int(network.broadcast_address) - 1
+    numbers = range(last, first - 1, -1) if downwards else range(first, last + 1)
+    for number in numbers:
+        address = str(ipaddress.IPv4Address(number))
+        if address not in busy and address not in used:
+            return address
+    for address in released:
+        if address not in busy and ipaddress.IPv4Address(address) in network:
+            return address
+    raise Conflict(f"no free address is left in {subnet}", hint="give the network a larger subnet")
