@@ -40,7 +40,7 @@ def mount_list(
             own[target] = bind(source, target, idmap)
     for path, file in etc.items():
         if path not in own:
-            own[path] = bind(Source(file), path, idmap)
+            own[path] = bind(Source(file), path, idmap, nodev=False)
     defaults = [m for m in _defaults(service, idmap) if m["destination"] not in own]
     return defaults + sorted(own.values(), key=lambda m: m["destination"].rstrip("/").split("/"))
 
@@ -52,12 +52,14 @@ def anonymous_targets(service: Service, image_config: Document) -> tuple[str, ..
     return tuple(sorted({posixpath.normpath(target) for target in declared} - mounted))
 
 
-def bind(source: Source, target: str, idmap: IdMap | None, read_only: bool = False) -> Document:
+def bind(source: Source, target: str, idmap: IdMap | None, read_only: bool = False, *, nodev: bool = True) -> Document:
     """A bind mount; id-mapped where the container has a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
 
     `uidMappings`: id on the disk (containerID) -> id of this host (hostID), as runtime-spec 1.2 has it.
     """
     options = ["rbind", "ro" if read_only else "rw", "rprivate"]
+    if nodev:  # a device node on the host's disk is live, unlike one in the container's own root file system
+        options.append("nodev")
     mount: Document = {"destination": target, "type": "bind", "source": source.path, "options": options}
     if idmap is None:
         return mount

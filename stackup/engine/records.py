@@ -125,12 +125,11 @@ class NetworkRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRecord:
-    """A volume's folder is `Host.volume(name)`. `container`: its owner, for an anonymous one; `key` is None then."""
+    """A named volume; its folder is `Host.volume(name)`. Anonymous ones are named after their container, unrecorded."""
 
     name: str
     stack: str | None = None
     key: str | None = None
-    container: str | None = None
     created: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -371,8 +370,15 @@ class Records:
             return _VOLUMES.list(self._db, "ORDER BY name")
         return _VOLUMES.list(self._db, "WHERE stack = ? ORDER BY name", (stack,))
 
-    def anonymous_volumes(self, container_id: str) -> tuple[VolumeRecord, ...]:
-        return _VOLUMES.list(self._db, "WHERE container = ? ORDER BY name", (container_id,))
+    def volume_names(self, stack: str) -> dict[str, str]:
+        """Volume key -> name in the root, external ones too, as the stack is wished."""
+        row = self._db.one(
+            "SELECT json_extract(desired, '$.volumes') FROM generations"
+            " WHERE stack = ? AND status != 'past' ORDER BY number DESC LIMIT 1",
+            (stack,),
+        )
+        found = json.loads(row[0]) if row and row[0] else {}
+        return {key: value["name"] for key, value in found.items()}
 
     def delete_volume(self, record: VolumeRecord) -> None:
         with self.step():

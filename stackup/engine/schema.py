@@ -68,7 +68,6 @@ SCHEMA: tuple[str, ...] = (
         name TEXT PRIMARY KEY,
         stack TEXT,
         key TEXT,
-        container TEXT,
         created REAL NOT NULL,
         labels TEXT NOT NULL
     ) WITHOUT ROWID;

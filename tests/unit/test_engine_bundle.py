@@ -151,10 +151,10 @@ def test_a_volume_shows_the_containers_ids_and_a_foreign_folder_only_its_owner()
     spec = made(service(volumes=volumes), sources=sources)
     data, site = mount_at(spec, "/data"), mount_at(spec, "/site")
     assert data["uidMappings"] == [{"containerID": 0, "hostID": 0x20000000, "size": 65536}]
-    assert data["options"] == ["rbind", "rw", "rprivate", "idmap"]
+    assert data["options"] == ["rbind", "rw", "rprivate", "nodev", "idmap"]
     assert site["uidMappings"] == [{"containerID": 1000, "hostID": 0x20000000, "size": 1}]
     assert site["gidMappings"] == [{"containerID": 100, "hostID": 0x20000000, "size": 1}]
-    assert site["options"] == ["rbind", "ro", "rprivate", "idmap"]
+    assert site["options"] == ["rbind", "ro", "rprivate", "nodev", "idmap"]
 
 
 def test_without_a_user_namespace_nothing_is_id_mapped() -> None:

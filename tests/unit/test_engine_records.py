@@ -8,8 +8,8 @@ import pytest
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records, VolumeRecord, open_records, read
 from stackup.errors import Conflict, StackupError
 from stackup.paths import Host
-from stackup.planner.desired import Desired
-from stackup.spec.model import Network, Resources, Service
+from stackup.planner.desired import Desired, DesiredVolume
+from stackup.spec.model import Network, Resources, Service, Volume
 
 SERVICE = Service(name="web", image="web", resources=Resources(memory=64 << 20))
 
@@ -121,15 +121,25 @@ def test_only_the_newest_past_generations_are_kept_when_trimmed(records: Records
     assert [number for number, _, _ in records.generations("shop")] == [3, 4, 5]
 
 
-def test_anonymous_volumes_are_found_by_their_container(records: Records) -> None:
-    named = VolumeRecord(name="shop_data", stack="shop", key="data", created=1.0, labels={"a": "b"})
-    anonymous = VolumeRecord(name="0123", container="c0ffee000001", created=2.0)
-    records.add_volume(named)
-    records.add_volume(anonymous)
-    assert records.anonymous_volumes("c0ffee000001") == (anonymous,)
-    assert records.volumes("shop") == (named,)
-    records.delete_volume(named)
-    assert records.volumes() == (anonymous,)
+def test_volumes_are_listed_by_stack_until_deleted(records: Records) -> None:
+    ours = VolumeRecord(name="shop_data", stack="shop", key="data", created=1.0, labels={"a": "b"})
+    other = VolumeRecord(name="blog_data", stack="blog", key="data", created=2.0)
+    records.add_volume(ours)
+    records.add_volume(other)
+    assert records.volumes("shop") == (ours,)
+    records.delete_volume(ours)
+    assert records.volumes() == (other,)
+
+
+def test_a_volumes_name_comes_from_the_newest_wish(records: Records) -> None:
+    volume = Volume(name="data", external=True, external_name="elsewhere")
+    wish = Desired(
+        stack="shop", folder="/", file="/f",
+        volumes={"data": DesiredVolume(key="data", name="elsewhere", volume=volume)},
+    )  # fmt: skip
+    assert records.volume_names("shop") == {}
+    records.add_generation(wish)
+    assert records.volume_names("shop") == {"data": "elsewhere"}
 
 
 def test_what_began_and_did_not_end_is_found_after_a_crash(records: Records) -> None:
