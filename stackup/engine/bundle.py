@@ -107,19 +107,15 @@ def stop_signal(service: Service, image_config: Document) -> str:
     return service.stop_signal or (image_config.get("config") or {}).get("StopSignal") or "SIGTERM"
 
 
-def resources(limits: Resources, *, update: bool = False) -> Document:
-    """`linux.resources`. For an update a limit that is gone is named too, as -1: no limit."""
+def resources(limits: Resources) -> Document:
+    """`linux.resources`; a limit that is not named is none, also for an update (the control groups' rule)."""
     found: Document = {}
-    gone = -1 if update else None
-    memory = limits.memory if limits.memory is not None else gone
-    if memory is not None:
-        found["memory"] = {"limit": memory, "swap": memory}  # the same: no swap beside it
-    quota = gone if limits.cpus is None else max(1000, round(limits.cpus * CPU_PERIOD))
-    if quota is not None:
-        found["cpu"] = {"quota": quota, "period": CPU_PERIOD}
-    pids = limits.pids if limits.pids is not None else gone
-    if pids is not None:
-        found["pids"] = {"limit": pids}
+    if limits.memory is not None:
+        found["memory"] = {"limit": limits.memory, "swap": limits.memory}  # the same: no swap beside it
+    if limits.cpus is not None:
+        found["cpu"] = {"quota": round(limits.cpus * CPU_PERIOD), "period": CPU_PERIOD}
+    if limits.pids is not None:
+        found["pids"] = {"limit": limits.pids}
     return found
 
 

@@ -113,21 +113,53 @@ class StreamLog:
                     pass
 
 
+class _Terminal:
+    """The output of a container with a terminal: from its pty into `out.fifo`, whence the pump takes it.
+
+    splice(2) needs a pipe on one side, and this pipe outlives us as long as somebody else holds it open.
+    """
+
+    def __init__(self, master: int, fifo: str) -> None:
+        self._into = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.master = os.dup(master)
+        self.ended = False
+
+    def relay(self) -> None:
+        """Move what the pty holds and the pipe has room for; `ended` where nobody has the terminal open any more."""
+        try:
+            moved = os.splice(self.master, self._into, 1 << 16, flags=os.SPLICE_F_NONBLOCK)
+            self.ended = moved == 0
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # what read(2) of a master says when the last slave is closed
+                raise
+            self.ended = True
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self._into)
+
+
 class Pump:
     """Both streams of a container. Use it from the loop's thread.
 
-    `attach` after the container got its pipes (again after each start), `finish` when it ended, `close` at last.
-    `problem` is called once for each time the disk refuses; pumping goes on by itself when it no longer does.
+    `attach` after the container's process has its pipes open (again after each start), `finish` when it ended, `close`
+    at last. `problem` is called once for each time that the disk refuses; pumping goes on by itself when it no longer
+    does.
     """
 
     def __init__(
-        self, container: str, *, limits: Limits = Limits(), problem: Callable[[KernelError], None] | None = None
-    ) -> None:
-        """`container`: its folder, with the FIFOs in it. Raises KernelError."""
+        self, container: str, *, terminal: int | None = None, limits: Limits = Limits(),
+        problem: Callable[[KernelError], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`container`: its folder, with the FIFOs in it. `terminal`: the master of its pty, which stays the caller's
+        and must not block. Raises KernelError."""
         self._problem = problem
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipes: dict[Stream, int] = {}
         self._logs: dict[Stream, StreamLog] = {}
+        self._terminal: _Terminal | None = None
         self._waiting: dict[Stream, asyncio.TimerHandle] = {}
         self._refused: set[Stream] = set()
         try:
@@ -136,6 +168,8 @@ class Pump:
                 path = os.path.join(container, f"{stream}.fifo")
                 self._pipes[stream] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
                 self._logs[stream] = StreamLog(os.path.join(container, "log"), stream, limits)
+            if terminal is not None:
+                self._terminal = _Terminal(terminal, os.path.join(container, "out.fifo"))
         except OSError as error:
             self.close()
             raise KernelError.of(f"open the output of {container}", error) from error
@@ -143,8 +177,8 @@ class Pump:
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Pump whenever something arrives, from now on. Again is no change."""
         self._loop = loop
-        for stream, pipe in self._pipes.items():
-            loop.add_reader(pipe, self._turn, stream)
+        for stream in self._pipes:
+            self._watch(stream)
 
     def finish(self) -> None:
         """The container ended: take the rest and mark the end. What it wrote is all in the pipe by now."""
@@ -156,26 +190,32 @@ class Pump:
                 self._logs[stream].mark_end()
 
     def close(self) -> None:
-        for stream, pipe in self._pipes.items():
+        for stream in self._pipes:
             self._detach(stream)
-            os.close(pipe)
+        for descriptor in self._pipes.values():
+            os.close(descriptor)
         for log in self._logs.values():
             log.close()
+        if self._terminal is not None:
+            self._terminal.close()
+        self._terminal = None
         self._pipes.clear()
         self._logs.clear()
 
     def _turn(self, stream: Stream) -> None:
-        moved = self._take(stream)
-        if moved == 0:
-            self._detach(stream)  # a pipe without writers is readable for ever
+        if self._take(stream) == 0:
+            self._detach(stream)  # what has no writer is readable for ever
             self._logs[stream].mark_end()
 
     def _take(self, stream: Stream) -> int | None:
         """Bytes moved; 0: no writer is left; None: nothing there now, or the disk refused."""
+        terminal = self._terminal if stream == "out" else None
         try:
+            if terminal is not None:
+                terminal.relay()
             moved = self._logs[stream].take(self._pipes[stream])
         except BlockingIOError:
-            return None
+            return 0 if terminal is not None and terminal.ended else None
         except OSError as error:
             self._pause(stream, error)
             return None
@@ -193,11 +233,23 @@ class Pump:
 
     def _resume(self, stream: Stream) -> None:
         self._waiting.pop(stream, None)
-        if self._loop is not None and stream in self._pipes:
-            self._loop.add_reader(self._pipes[stream], self._turn, stream)
+        if stream in self._pipes:
+            self._watch(stream)
+
+    def _watch(self, stream: Stream) -> None:
+        if self._loop is not None:
+            for descriptor in self._watched(stream):
+                self._loop.add_reader(descriptor, self._turn, stream)
 
     def _detach(self, stream: Stream) -> None:
         if timer := self._waiting.pop(stream, None):
             timer.cancel()
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._pipes[stream])
+            for descriptor in self._watched(stream):
+                self._loop.remove_reader(descriptor)
+
+    def _watched(self, stream: Stream) -> list[int]:
+        watched = [self._pipes[stream]]
+        if stream == "out" and self._terminal is not None:
+            watched.append(self._terminal.master)
+        return watched

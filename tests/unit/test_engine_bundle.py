@@ -130,18 +130,6 @@ def test_limits_become_cgroup_numbers() -> None:
     assert resources(Resources()) == {}
 
 
-def test_a_limit_that_is_gone_is_lifted_by_an_update() -> None:
-    assert resources(Resources(memory=MIB), update=True) == {
-        "memory": {"limit": MIB, "swap": MIB},
-        "cpu": {"quota": -1, "period": 100_000},
-        "pids": {"limit": -1},
-    }
-
-
-def test_a_tiny_share_of_a_core_is_rounded_up_to_what_the_kernel_takes() -> None:
-    assert resources(Resources(cpus=0.001))["cpu"]["quota"] == 1000
-
-
 def test_a_volume_shows_the_containers_ids_and_a_foreign_folder_only_its_owner() -> None:
     volumes = (
         VolumeMount(type="volume", source="data", target="/data"),

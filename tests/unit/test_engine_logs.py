@@ -278,6 +278,27 @@ def test_the_pump_takes_both_streams_of_a_container_and_every_later_run_of_it(tm
     assert sorted(read_texts()[3:]) == [b"second err", b"second no end", b"second out"]
 
 
+def test_the_output_of_a_terminal_is_logged_to_its_end(tmp_path: Path) -> None:
+    make_pipes(str(tmp_path))
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+
+    async def run() -> None:
+        pump = Pump(str(tmp_path), terminal=master)
+        pump.attach(asyncio.get_running_loop())
+        os.write(slave, b"hello\n")
+        while not list(read(str(tmp_path / "log"))):
+            await asyncio.sleep(0.01)
+        os.write(slave, b"bye")
+        os.close(slave)
+        pump.finish()
+        pump.close()
+
+    asyncio.run(run())
+    os.close(master)
+    assert [line.text for line in read(str(tmp_path / "log"))] == [b"hello\r", b"bye"]
+
+
 def test_a_disk_that_refuses_is_said_once_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pipes(str(tmp_path))
     monkeypatch.setattr("stackup.engine.log_pump._RETRY", 0.01)
