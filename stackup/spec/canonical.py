@@ -70,7 +70,7 @@ def service(node: Node, ctx: Context) -> Node:
     mode = made.items.get("deploy", made).get("mode") if "deploy" in items else None
     if mode is not None and mode.value == "replicated":
         take(made, "deploy", "mode")
-    prune(made, "deploy")
+    prune(made, "deploy", "resources", "limits")
     _apply(items, _SERVICE, ctx)
     if (published := items.get("ports")) is not None:
         items["ports"] = ports.ports(published, ctx)

@@ -55,19 +55,24 @@ class _Checks:
         here: Path = ("images", image.name)
         if image.base is not None:
             self.reference((*here, "from"), image.base)
-        elif not image.layers and self.origins.node(*here).is_map:
+        elif not image.layers and self.origins.node(*here).is_map and not self.written(here):
             self.problem(here, "an image needs 'from' or 'layers'", at_key=True)
         for index, layer in enumerate(image.layers):
             if isinstance(layer, Copy | Template) and layer.source:
                 self.source((*here, "layers", index, "source"), layer)
+
+    def written(self, here: Path) -> bool:
+        """Whether there is something that may have been meant as `from` or `layers`."""
+        items = self.origins.node(*here).items
+        return any(key != "config" and not key.startswith("x-") and node.value != [] for key, node in items.items())
 
     def reference(self, path: Path, name: str) -> None:
         if not name or name in self.stack.images:
             return
         bare = not set(name) & set("/:@")
         if bare and (near := nearest(name, self.stack.images)):
-            hint = f"did you mean '{near}'? For an image of that name in the store write '{name}:latest'"
-            self.problem(path, f"no '{shorten(name)}' in 'images'", hint)
+            other = f" For an image of that name in the store write '{name}:latest'" if is_reference(name) else ""
+            self.problem(path, f"no '{shorten(name)}' in 'images'", f"did you mean '{near}'?{other}")
         elif not is_reference(name):
             known = f"'images' has {found(self.stack.images)}" if self.stack.images else "'images' is empty"
             self.problem(path, f"{shorten(name)!r} is no image of this file and no image reference", known)

@@ -74,7 +74,9 @@ def pairs(node: Node, ctx: Context) -> Node:
 
 
 def keyed(node: Node, ctx: Context) -> Node:
-    """`[a, b]` -> `{a: {}, b: {}}` (`networks`, `depends_on`)."""
+    """`[a, b]` or `{a: , b: }` -> `{a: {}, b: {}}` (`networks`, `depends_on`)."""
+    if node.is_map:
+        return node.made({k: v.made({}) if v.value is None else v for k, v in node.items.items()})
     if not node.is_list:
         return node
     found: dict[str, Node] = {}
@@ -163,13 +165,12 @@ def take(node: Node, *path: str) -> Node | None:
     return None if found is None or found.value is None else found
 
 
-def prune(node: Node, key: str) -> None:
-    """Drop a mapping from which everything was taken, deepest first. What is left over stays and is told as unknown."""
-    child = node.items.get(key)
+def prune(node: Node, *path: str) -> None:
+    """Drop mappings from which everything was taken, deepest first. What is left over stays and is told as unknown."""
+    child = node.items.get(path[0])
     if child is None:
         return
-    for inner in list(child.items):
-        if child.items[inner].is_map:
-            prune(child, inner)
-    if child.value is None or (child.is_map and not child.items):
-        del node.items[key]
+    if path[1:]:
+        prune(child, *path[1:])
+    if child.value is None or child.value == {}:
+        del node.items[path[0]]

@@ -107,9 +107,19 @@ def _range(text: str) -> list[int]:
 def _address(text: str) -> None:
     if re.fullmatch(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)", text):
         return
-    if ":" in text:
+    if ":" in text and _is_ipv6(text):
         raise _Wrong(f"an IPv6 address to publish on ({shorten(text)}) is not built yet")
     raise _Wrong(f"{shorten(text)!r} is no address", "write one as in '0.0.0.0:8080:80'")
+
+
+def _is_ipv6(text: str) -> bool:
+    import ipaddress  # only for what is no IPv4 address
+
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 _IGNORED = {"name": "is a comment", "app_protocol": "is a comment"}
@@ -123,7 +133,7 @@ def _long(item: Node, ctx: Context) -> list[Node]:
             ctx.report.warn(node, "has no effect", at_key=True)
     mode = items.pop("mode", None)
     if mode is not None and mode.value not in (None, "ingress"):
-        ctx.report.problem(mode, f"{mode.describe()} is not built yet", "leave it out")
+        ctx.report.problem(mode, f"{shorten(mode.text)!r} is not built yet", "leave it out")
     if (address := items.get("host_ip")) is not None and isinstance(address.value, str):
         try:
             _address(address.value)

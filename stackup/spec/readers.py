@@ -178,13 +178,16 @@ def _item(reader: Reader, item: Node, path: Path, reading: Reading) -> Any:
     return reader(item, path, reading)
 
 
-def mapped(reader: Reader, *, keys: str = r".+", what: str = "name", hint: str | None = None) -> Reader:
-    """A mapping whose keys the user chooses. A null value is read as None by `nullable`, else reported."""
+def mapped(
+    reader: Reader, *, keys: str = r".+", what: str = "name", hint: str | None = None, short: bool = False
+) -> Reader:
+    """A mapping whose keys the user chooses. `short`: a list would do as well (`canonical` made a mapping of it)."""
     regex = re.compile(keys, re.DOTALL)
 
     def read(node: Node, path: Path, reading: Reading) -> dict[str, Any]:
         if not node.is_map:
-            expected("a mapping", node, reading)
+            near = f"did you mean [{shorten(node.text)}]?" if short and node.text else None
+            expected("a list or a mapping" if short else "a mapping", node, reading, near)
             return {}
         made: dict[str, Any] = {}
         for name, child in node.items.items():
@@ -229,15 +232,12 @@ class Record:
         values: dict[str, Any] = {"name": path[-1]} if self.named else {}
         if not node.is_map:
             expected(self.what, node, reading)
-        for key in self.required:
-            child = node.items.get(key)
-            if node.is_map and (child is None or child.value is None):
-                reading.report.problem(node, f"'{key}' is missing", self._instead(node), at_key=True)
-            values[key] = self.placeholders.get(key, "")
+        values |= {key: self.placeholders.get(key, "") for key in self.required}
+        meant: list[str] = []
         for key, child in node.items.items():
             reader = self.fields.get(key)
             if reader is None:
-                self._unknown(key, child, reading)
+                meant.append(self._unknown(key, child, reading) or "")
                 continue
             reading.origins.add((*path, key), child)
             if child.value is None:
@@ -245,20 +245,27 @@ class Record:
             value = reader(child, (*path, key), reading)
             if key not in self.checked:
                 values[self.stored.get(key, key)] = value
+        for key in self.required if node.is_map else ():
+            # A word that was meant to be this key is told already.
+            if node.get(key) is None and not any(f"'{key}'" in hint for hint in meant):
+                reading.report.problem(node, f"'{key}' is missing", self._instead(node), at_key=True)
         return self.make(**values)
 
     def _instead(self, node: Node) -> str | None:
         return None if node.items else f"has {found(tuple(self.fields))}"
 
-    def _unknown(self, key: str, child: Node, reading: Reading) -> None:
+    def _unknown(self, key: str, child: Node, reading: Reading) -> str | None:
         if self.extensions and key.startswith("x-"):
-            return
+            return None
         if key in self.not_built:
             reading.report.problem(child, "not built yet", self.not_built_hints.get(key), at_key=True)
-            return
+            return None
         known: Sequence[str] = (*self.fields, *self.also)
         near = did_you_mean(key, known) if key.lower() in known else self.words.get(key.lower())
-        hint = near or did_you_mean(key, (*known, *self.not_built))
+        hint = near or did_you_mean(key, known)
+        if hint is None and (later := did_you_mean(key, self.not_built)):
+            hint = f"{later} It is not built yet"
         if hint is None and len(known) <= 12:
             hint = f"known here: {', '.join(known)}" if known else None
         reading.report.problem(child, "unknown key", hint, at_key=True)
+        return hint

@@ -222,6 +222,10 @@ def _nonempty(reader: Reader) -> Reader:
     return read
 
 
+def _label(node: Node, path: Path, reading: Reading) -> str:
+    return "" if node.value is None else words(node, path, reading)
+
+
 def _plain(node: Node, path: Path, reading: Reading) -> Any:
     return node.plain()
 
@@ -234,8 +238,9 @@ def environment_file(*, path: str = "", required: bool = True, format: str = "")
 
 _WORDS = listed(words)
 _TEXTS = listed(text)
-_LABELS = mapped(words)
-_ENVIRONMENT = mapped(nullable(words), keys=VARIABLE, what="name of a variable", hint="it holds a '='")
+_LABELS = mapped(_label, short=True)
+_ENVIRONMENT = mapped(nullable(words), keys=VARIABLE, what="name of a variable", hint="it holds a '='", short=True)
+_SAID = mapped(words, keys=VARIABLE, what="name of a variable", short=True)
 _HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", "host name", "letters, digits, - and .")
 _USER = matching(
     r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?", "user", "as in 'www-data' or '1000:1000'", words
@@ -250,9 +255,9 @@ HEALTHCHECK = Record(
 )  # fmt: skip
 CONFIG = Record(
     ImageConfig,
-    {"command": _WORDS, "entrypoint": _WORDS, "environment": mapped(words, keys=VARIABLE, what="name of a variable"),
-     "working_dir": inside, "user": _USER, "labels": _LABELS, "stop_signal": _signal, "expose": _TEXTS,
-     "volumes": listed(mount_point), "healthcheck": HEALTHCHECK},
+    {"command": _WORDS, "entrypoint": _WORDS, "environment": _SAID, "working_dir": inside, "user": _USER,
+     "labels": _LABELS, "stop_signal": _signal, "expose": _TEXTS, "volumes": listed(mount_point),
+     "healthcheck": HEALTHCHECK},
     "a mapping", words=support.CONFIG_WORDS, extensions=True,
 )  # fmt: skip
 
@@ -347,7 +352,7 @@ ATTACHMENT = Record(
 )  # fmt: skip
 ULIMIT = Record(
     Ulimit, {"soft": integer(-1), "hard": integer(-1)}, "a number, or soft and hard", ("soft", "hard"),
-    placeholders={"soft": 0, "hard": 0},
+    placeholders={"soft": 0, "hard": -1},
 )  # fmt: skip
 DEPLOY = nothing(
     support.DEPLOY, support.DEPLOY_NOT_BUILT,
@@ -364,14 +369,15 @@ SERVICE = Record(
      "labels": _LABELS, "replicas": integer(0, 10_000),
      "container_name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -"),
      "init": _init, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
-     "expose": _TEXTS, "volumes": listed(MOUNT), "depends_on": mapped(DEPENDENCY), "restart": RESTART,
-     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(ATTACHMENT),
+     "expose": _TEXTS, "volumes": listed(MOUNT), "depends_on": mapped(DEPENDENCY, short=True), "restart": RESTART,
+     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(ATTACHMENT, short=True),
      "network_mode": choice("bridge", "none", "host", what="network mode",
                             not_built={"service:": "use 'networks'", "container:": "use 'networks'"}),
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
-     "extra_hosts": mapped(listed(_address)), "dns": listed(_address), "dns_search": _TEXTS, "stop_signal": _signal,
-     "stop_grace_period": duration, "cap_add": listed(_capability), "cap_drop": listed(_capability),
-     "security_opt": listed(_security), "sysctls": mapped(_sysctl),
+     "extra_hosts": mapped(listed(_address), short=True), "dns": listed(_address), "dns_search": _TEXTS,
+     "stop_signal": _signal, "stop_grace_period": duration, "cap_add": listed(_capability),
+     "cap_drop": listed(_capability),
+     "security_opt": listed(_security), "sysctls": mapped(_sysctl, short=True),
      "ulimits": mapped(ULIMIT, keys="|".join(support.ULIMITS), what="limit", hint="as in 'nofile'"),
      "shm_size": size, "oom_score_adj": integer(0, 1000), "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": listed(ENV_FILE)},
