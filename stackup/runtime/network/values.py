@@ -89,8 +89,8 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All of a root's network. A `service` in it is `<stack>/<service>`, so that two stacks may have the same names; what
-    follows the last slash is the name it answers to. `way_out`: the host forwards (see `sysctls.way_out`)."""
+    """All of a root's network. A `service` in it is `<stack>/<service>`, so that two stacks may have the same names;
+    what follows the last slash is the name it answers to. `way_out`: the host forwards (see `sysctls.way_out`)."""
 
     networks: tuple[NetworkValue, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
