@@ -16,6 +16,8 @@ from stackup.events import Reporter
 from stackup.oci import Document
 from stackup.paths import Host
 
+_PATIENCE = 30.0  # seconds until a supervisor that does not say hello counts as broken
+
 
 class Client:
     """A connection that has said hello. `server`: the supervisor's answer ({"pid", "spawner", "stackup"})."""
@@ -31,6 +33,9 @@ class Client:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
 
     def close(self) -> None:
         self._sock.close()
@@ -87,7 +92,7 @@ def connect(host: Host) -> Client | None:
         sock = protocol.connect(host.run)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
-    return _hello(sock)
+    return _hello(host, sock)
 
 
 def ensure(host: Host) -> Client:
@@ -101,17 +106,33 @@ def ensure(host: Host) -> Client:
         except (ConnectionError, BrokenPipeError):
             pass  # it was just ending after its last stack; another one is started
         spawning.start_pair(host)
-    raise StackupError("the supervisor does not stay up", hint=f"its messages are in {host.path('supervisor.log')}")
+    raise StackupError("the supervisor does not stay up", hint=_log_hint(host))
 
 
-def _hello(sock: socket.socket) -> Client:
+def _hello(host: Host, sock: socket.socket) -> Client:
     client = Client(sock)
+    sock.settimeout(_PATIENCE)
     try:
         client.server = client.request("hello", stackup=identity.version())
+    except TimeoutError:
+        client.close()
+        raise StackupError("the supervisor does not answer", hint=_log_hint(host)) from None
     except BaseException:
         client.close()
         raise
+    sock.settimeout(None)
     return client
+
+
+def _log_hint(host: Host) -> str:
+    """The last line that the supervisor had to say, and where the rest is."""
+    path = host.path("supervisor.log")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            last = file.read()[-4000:].strip().splitlines()[-1:]
+    except OSError:
+        last = []
+    return f"its messages are in {path}" + (f": {last[0]}" if last else "")
 
 
 def wait_process(pid: int, seconds: float) -> bool:

@@ -84,6 +84,7 @@ async def delete(world: World, container_id: str) -> None:
     )
     world.output.finish(container_id)
     undo(world, record)
+    world.networks.given_back(record)
     world.records.end(entry)
 
 

@@ -91,7 +91,7 @@ class Handlers:
             )  # fmt: skip
             outcomes = await self._apply(plan, self._performer(stack, request), request)
             if all(o.result == "done" for o in outcomes) and records.stack(stack):
-                self.world.networks.forget_stack(stack)
+                await self.world.networks.forget_stack(stack)
                 records.delete_stack(stack)
         return {"outcomes": [to_plain(o) for o in outcomes]}
 

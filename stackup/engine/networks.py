@@ -1,49 +1,259 @@
-"""The networks of a root's stacks: bridges, addresses, who serves which name and port."""
+"""The networks of a root's stacks: bridges, addresses, published ports, and who serves which name.
+
+What the kernel and the name service are to show is computed from the records whenever something changed; several
+changes become one transaction of the firewall. All netlink and nftables work happens in the worker thread.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+import asyncio
+import socket
+import sys
+import traceback
+from typing import TYPE_CHECKING
 
-from stackup.engine.records import ContainerRecord, Records
+from stackup.engine import topology
+from stackup.engine.children import Fds
+from stackup.engine.names import NameService
+from stackup.engine.ports import Ports
+from stackup.engine.records import ContainerRecord, NetworkRecord, Records
+from stackup.engine.world import Live, World
+from stackup.errors import StackupError
 from stackup.paths import Host
 from stackup.planner.desired import Desired
+from stackup.runtime.network import ipam, sysctls
+from stackup.runtime.network.fabric import Fabric
+from stackup.runtime.network.values import Attachment, NetworkValue, State, host_link
 from stackup.spec.model import Service
 
 if TYPE_CHECKING:
-    from stackup.engine.world import Live, World
+    from collections.abc import Mapping
+
+_USED = "network.used"  # a fact: links or rules of this root may be in the kernel
 
 
 class Networks:
+    """Use it from the loop's thread. `world` is set right after both are made."""
+
     world: World
 
-    def __init__(self, host: Host, records: Records, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, host: Host, records: Records) -> None:
         self._host = host
         self._records = records
-        self._worker = worker
+        self._fabric = Fabric(host.id)
+        self._applied = State()
+        self._values: dict[str, NetworkValue] = {}
+        self._released: dict[str, list[str]] = {}  # network name -> addresses given back, oldest first
+        self._dirty = False
+        self._flush: asyncio.Task[None] | None = None
+        self._failure: StackupError | None = None
+        self.names = NameService()
+        self.ports = Ports(records)
 
-    async def create(self, desired: Desired, key: str) -> None: ...
+    # Networks
 
-    async def delete(self, stack: str, key: str) -> None: ...
+    async def create(self, desired: Desired, key: str) -> None:
+        """Make a network of the wish, or mend what is missing of it."""
+        wanted = desired.networks[key]
+        record = self._records.network(wanted.name)
+        self._records.remember(_USED, True)
+        if record is None:
+            record = self._choose(desired, key)
+            self._records.add_network(record)
+        await self._show(record)
+        self._fabric.forget()  # where somebody took our rules away, all of them are written again
+        self._applied = State()
+        self.changed(desired.stack)
+        await self.settle()
+        await self.world.blocking(self._fabric.create, self._values[record.name])
 
-    def lease(self, desired: Desired, container_id: str, service: Service) -> dict[str, str]:
-        return {}
+    def _choose(self, desired: Desired, key: str) -> NetworkRecord:
+        wanted, known = desired.networks[key], self._records.networks()
+        taken, routed = [n.subnet for n in known], sysctls.foreign_subnets(self._host.id, self._host.proc)
+        if wanted.network.subnet:
+            subnet = ipam.check_subnet(wanted.network.subnet, taken, routed)
+        else:
+            users = [s.service for s in desired.services.values() if key in s.service.networks]
+            subnet = ipam.choose_subnet(taken, routed, addresses=sum(s.replicas + 1 for s in users))
+        number = topology.free_number([n.bridge for n in known], self._host.id)
+        value = NetworkValue(name=wanted.name, number=number, subnet=subnet)
+        return NetworkRecord(
+            name=wanted.name, stack=desired.stack, key=key, subnet=subnet, bridge=value.link(self._host.id),
+            network=wanted.network,
+        )  # fmt: skip
+
+    async def _show(self, record: NetworkRecord) -> None:
+        """Know a network from now on, with a name server of its own."""
+        if record.name not in self._values:
+            value = topology.network_value(record, self._host.id)
+            port = await self.names.serve(self.world, value)
+            self._values[record.name] = topology.network_value(record, self._host.id, port)
+
+    async def delete(self, stack: str, key: str) -> None:
+        """Take a network away; nothing is on it any more."""
+        record = next((n for n in self._records.networks(stack) if n.key == key), None)
+        if record is None:
+            return
+        value = self._values.get(record.name) or topology.network_value(record, self._host.id)
+        await self.world.blocking(self._fabric.delete, value)
+        self._values.pop(record.name, None)
+        self._released.pop(record.name, None)
+        self.names.end(self.world, value)
+        self._records.delete_network(record)
+        self.changed(stack)
+        await self.settle()
 
     def gateway(self, stack: str, key: str) -> str:
-        return ""
+        record = self._record(stack, key)
+        return topology.network_value(record, self._host.id).gateway if record else ""
 
-    async def attach(self, record: ContainerRecord, live: Live) -> None: ...
+    def _record(self, stack: str, key: str) -> NetworkRecord | None:
+        return next((n for n in self._records.networks(stack) if n.key == key), None)
 
-    def detach(self, container_id: str) -> None: ...
+    # Containers
 
-    def changed(self, stack: str) -> None: ...
+    def lease(self, desired: Desired, container_id: str, service: Service) -> dict[str, str]:
+        """Addresses for a new container on each of its networks, and for its service. Network key -> address."""
+        found: dict[str, str] = {}
+        if service.network_mode != "bridge":
+            return found
+        for key, attachment in service.networks.items():
+            record = self._record(desired.stack, key)
+            assert record is not None, f"network {key} was not created"
+            self._service_address(desired.stack, service, record)
+            taken = self._records.ledger.values("address", record.name)
+            if attachment.ipv4_address and service.replicas == 1:
+                address = ipam.static_address(record.subnet, attachment.ipv4_address, taken)
+            else:
+                address = ipam.container_address(record.subnet, taken, self._released.get(record.name, ()))
+            self._records.ledger.take("address", record.name, address, container_id)
+            found[key] = address
+        return found
 
-    async def settle(self) -> None: ...
+    def _service_address(self, stack: str, service: Service, network: NetworkRecord) -> None:
+        owner, ledger = topology.owner(stack, service.name), self._records.ledger
+        if service.endpoint_mode == "vip" and not any(
+            lease.kind == "address" and lease.scope == network.name for lease in ledger.of(owner)
+        ):
+            released = self._released.get(network.name, ())
+            address = ipam.service_address(network.subnet, ledger.values("address", network.name), released)
+            ledger.take("address", network.name, address, owner)
 
-    async def recover(self, stored: dict[str, Any]) -> None: ...
+    def given_back(self, record: ContainerRecord) -> None:
+        """The addresses of a deleted container are free again; they are given out last."""
+        for key, address in record.addresses.items():
+            if network := self._record(record.stack, key):
+                self._released.setdefault(network.name, []).append(address)
 
-    async def hand_over(self) -> None: ...
+    async def attach(self, record: ContainerRecord, live: Live) -> None:
+        """Give a container its interfaces and its ports; rules that let its packets pass stand when this returns."""
+        if record.service.network_mode != "bridge":
+            return
+        await self.ports.publish(self.world, record)
+        self.changed(record.stack)
+        if record.addresses:
+            attachments = self._attachments(record)
+            await self.world.blocking(self._fabric.attach, live.fds["net"], attachments)
+        await self.settle()
 
-    def forget_stack(self, stack: str) -> None: ...
+    def _attachments(self, record: ContainerRecord) -> list[Attachment]:
+        found = []
+        for position, (key, address) in enumerate(record.addresses.items()):
+            network = self._record(record.stack, key)
+            assert network is not None, f"network {key} was not created"
+            found.append(Attachment(network=self._values[network.name], address=address, position=position))
+        return found
 
-    async def close(self) -> None: ...
+    async def forget_stack(self, stack: str) -> None:
+        """After `down`: give back the services' addresses and ports."""
+        self.ports.release(self.world, stack, keep=())
+        self.changed(stack)
+        await self.settle()
+
+    # What changed
+
+    def changed(self, stack: str) -> None:
+        """Something that the network shows is another one now; it will be shown soon, together with what else is."""
+        self._dirty = True
+        if self._flush is None:
+            self._flush = self.world.spawn(self._show_changes())
+
+    async def settle(self) -> None:
+        """Wait until everything is shown. Raises what went wrong."""
+        while self._flush is not None:
+            await asyncio.shield(self._flush)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _show_changes(self) -> None:
+        try:
+            while self._dirty:
+                await asyncio.sleep(0)  # whoever changes something in this turn of the loop joins
+                self._dirty = False
+                await self._apply(self._state())
+                self._failure = None
+        except StackupError as error:
+            self._failure = error
+            print(f"network: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
+        except Exception as error:
+            traceback.print_exc()
+            self._failure = StackupError(f"a mistake in stackup: {type(error).__name__}: {error}")
+        finally:
+            self._flush = None
+
+    async def _apply(self, state: State) -> None:
+        self.names.show(state)
+        if state != self._applied:
+            await self.world.blocking(self._fabric.apply, state)
+            self._applied = state
+
+    def _state(self) -> State:
+        if not self._values:
+            return State()
+        records, networks = self._records.containers(), self._records.networks()
+        return topology.state(
+            networks=[n for n in networks if n.name in self._values], containers=records,
+            running=set(self.world.live), leases=self._records.ledger.all("address"),
+            published=self.ports.published(), values=self._values,
+            way_out=bool(sysctls.way_out(self._host.proc)),
+        )  # fmt: skip
+
+    # Death and return
+
+    async def recover(self, stored: Mapping[str, tuple[object, Fds]]) -> None:
+        """Take up the sockets that the spawner kept, and mend what the kernel lost (all of it after a reboot)."""
+        self.names.take_up(stored)
+        self.ports.take_up(stored)
+        for record in self._records.networks():
+            await self._show(record)
+        if not self._values:
+            return
+        self.changed("")
+        await self.settle()
+        for value in self._values.values():
+            await self.world.blocking(self._fabric.create, value)
+        for container in self._records.containers():
+            if live := self.world.live.get(container.id):
+                await self._mend(container, live)
+
+    async def _mend(self, record: ContainerRecord, live: Live) -> None:
+        """A container whose links are gone (we died between its process and its links) gets them again."""
+        for address in record.addresses.values():
+            try:
+                socket.if_nametoindex(host_link(self._host.id, address))
+            except OSError:
+                await self.world.blocking(self._fabric.attach, live.fds["net"], self._attachments(record))
+                return
+
+    async def hand_over(self) -> None:
+        """A new spawner keeps our sockets from now on."""
+        self.names.hand_over(self.world)
+        self.ports.hand_over(self.world)
+
+    async def close(self) -> None:
+        """The root's last stack is down: nothing of ours stays in the kernel."""
+        self.names.close()
+        self.ports.close()
+        if self._records.recall(_USED):
+            await self.world.blocking(self._fabric.clear)
+            self._records.forget(_USED)

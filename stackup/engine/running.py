@@ -56,6 +56,7 @@ async def launch(world: World, container_id: str) -> None:
         world.records.change_container(container_id, state="running", wish="running", started=time.time())
     world.networks.changed(record.stack)
     world.notify()
+    await world.networks.settle()
 
 
 async def _abandon(world: World, live: Live) -> None:
@@ -74,7 +75,6 @@ def _let_go(world: World, live: Live) -> None:
     """Give back what lived with the process."""
     world.output.finish(live.id)
     live.close()
-    world.networks.detach(live.id)
     world.children.tell("forget", container=live.id)
     live.group.delete()
 

@@ -153,7 +153,7 @@ def sandbox(
         network_mode="host" if network == "host" else "none",
     )  # fmt: skip
     etc = {p: p for p in ("/etc/resolv.conf", "/etc/hosts") if network == "host" and os.path.exists(p)}
-    spec = bundle.bundle(
+    spec: Document = bundle.bundle(
         service, {}, container_id=name, hostname="build", idmap=_ids(), cgroup_path="", etc=etc
     )  # fmt: skip
     for mount in spec["mounts"]:

@@ -8,7 +8,6 @@ spawner, when no stack is left and nobody is connected.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,6 @@ from stackup.runtime.cgroups import driver
 from stackup.runtime.channel import Channel, Message, close_all
 
 _FIRST_CONNECTION = 10.0  # seconds in which whoever started us has to connect
-_LOG_SIZE = 1 << 20
 
 
 class Supervisor:
@@ -47,7 +45,7 @@ class Supervisor:
         worker = ThreadPoolExecutor(1, "network")
         children = Children(self._channel, self._event, self._lost)
         output = Output(host)
-        networks = Networks(host, database, worker)
+        networks = Networks(host, database)
         self.world = World(
             host, identity.boot_id(host), database, children, driver.detect(host.cgroup_fs), networks, output, worker
         )  # fmt: skip
@@ -149,23 +147,9 @@ def main() -> int:
     host = paths.find_root(options["--root"])
     if host is None:
         return 1
-    _keep_log(host)
     channel = Channel.from_descriptor(int(options["--channel"]))
     asyncio.run(Supervisor(host, channel).run())
     return 0
-
-
-def _keep_log(host: Host) -> None:
-    """What we and Python have to say goes to supervisor.log, unless somebody watches us in the foreground."""
-    if os.path.realpath("/proc/self/fd/2") != os.devnull:
-        return
-    path = host.path("supervisor.log")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    if os.path.exists(path) and os.path.getsize(path) > _LOG_SIZE:
-        flags |= os.O_TRUNC
-    descriptor = os.open(path, flags, 0o600)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
 
 
 if __name__ == "__main__":

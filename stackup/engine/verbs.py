@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from stackup import events, paths
 from stackup.engine import client, status
@@ -190,11 +190,11 @@ def stats(root: str, stack: str, *, interval: float = 0.0) -> tuple[StatsRow, ..
     return measure.rows(rows, measure.sample(host, rows), first, time.monotonic() - began)
 
 
-def supervise(root: str) -> int:
-    """The pair in the foreground until SIGTERM/SIGINT; containers run on. The exit status."""
+def supervise(root: str) -> NoReturn:
+    """The pair in the foreground until SIGTERM/SIGINT; containers run on. Conflict where one runs already."""
     from stackup.runtime import spawning
 
-    return spawning.foreground(paths.open_root(root))
+    spawning.foreground(paths.open_root(root))
 
 
 def uninstall(root: str, *, report: Reporter = events.ignore) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from stackup.planner.observed import ContainerState, Health
+from stackup.planner.observed import Health
+
+ReplicaState = Literal["created", "running", "exited", "gone", "absent", "restarting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Replica:
     name: str
     id: str | None
     image: str
-    state: ContainerState | Literal["absent", "restarting"]
+    state: ReplicaState
     health: Health = "none"
     held: bool = False
     pid: int | None = None

@@ -1,0 +1,119 @@
+"""Published ports: reserved by a bound socket while the service exists, remembered with the number they really have.
+
+The sockets lie in the spawner's descriptor store too, under `ports:<stack>/<service>`, so no death of ours gives a
+port away. What is published is a fact in state.db, `published:<stack>/<service>`, which `ps` reads.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from stackup.engine import topology
+from stackup.engine.children import Fds
+from stackup.engine.records import ContainerRecord, Records
+from stackup.engine.views import Published
+from stackup.runtime.network import ports
+from stackup.spec.model import Port
+from stackup.values import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from stackup.engine.world import World
+
+_STORED, _FACT = "ports:", "published:"
+
+
+class Ports:
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._sockets: dict[str, dict[str, socket.socket]] = {}  # service key -> name -> bound socket
+
+    def published(self) -> dict[str, tuple[Published, ...]]:
+        """Service key -> its published ports."""
+        facts = self._records.facts(_FACT)
+        return {k.removeprefix(_FACT): tuple(from_plain(Published, p) for p in v) for k, v in facts.items()}
+
+    async def publish(self, world: World, record: ContainerRecord) -> None:
+        """Reserve what the service of this container publishes, and give up what it no longer does.
+
+        Raises Conflict that names the port where somebody else has it.
+        """
+        key = topology.service_key(record.stack, record.service_name)
+        before = self.published().get(key, ())
+        if not record.service.ports and not before:
+            return
+        held = self._sockets.setdefault(key, {})
+        now: list[Published] = []
+        for port in record.service.ports:
+            number = port.published or _number_before(port, before, now)
+            if number == 0 or _name(port.protocol, port.host_ip, number) not in held:
+                bound, number = ports.reserve(port.host_ip, number, port.protocol)
+                held[_name(port.protocol, port.host_ip, number)] = bound
+            now.append(
+                Published(
+                    service=record.service_name, host_ip=port.host_ip, published=number, target=port.target,
+                    protocol=port.protocol,
+                )
+            )  # fmt: skip
+        wanted = {_name(p.protocol, p.host_ip, p.published) for p in now}
+        for name in [n for n in held if n not in wanted]:
+            held.pop(name).close()
+        if tuple(now) != before:
+            self._records.remember(_FACT + key, [to_plain(p) for p in now])
+        if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
+            self._store(world, key)
+
+    def release(self, world: World, stack: str, keep: Collection[str]) -> None:
+        """Give up ports and addresses of a stack's services, but those that are named in `keep`."""
+        keys = {*self._sockets, *self.published()}
+        owners = {lease.owner.removeprefix("service:") for lease in self._records.ledger.all("address")}
+        for key in keys | {o for o in owners if "/" in o}:
+            name = key.removeprefix(f"{stack}/")
+            if not key.startswith(f"{stack}/") or name in keep:
+                continue
+            for bound in self._sockets.pop(key, {}).values():
+                bound.close()
+            world.children.tell("drop", key=_STORED + key)
+            self._records.forget(_FACT + key)
+            self._records.ledger.release(topology.owner(stack, name))
+
+    def _store(self, world: World, key: str) -> None:
+        held = self._sockets.get(key, {})
+        if held:
+            world.children.tell(
+                "store", key=_STORED + key, value=None, fds={n: s.fileno() for n, s in held.items()}
+            )  # fmt: skip
+        else:
+            world.children.tell("drop", key=_STORED + key)
+
+    # Death and return
+
+    def take_up(self, stored: Mapping[str, tuple[object, Fds]]) -> None:
+        for key, (_value, fds) in stored.items():
+            if key.startswith(_STORED):
+                held = {name: socket.socket(fileno=descriptor) for name, descriptor in fds.items()}
+                self._sockets[key.removeprefix(_STORED)] = held
+
+    def hand_over(self, world: World) -> None:
+        for key in self._sockets:
+            self._store(world, key)
+
+    def close(self) -> None:
+        for held in self._sockets.values():
+            for bound in held.values():
+                bound.close()
+        self._sockets.clear()
+
+
+def _name(protocol: str, host_ip: str, number: int) -> str:
+    return f"{protocol}/{host_ip}/{number}"
+
+
+def _number_before(port: Port, before: Collection[Published], now: Collection[Published]) -> int:
+    """A port that we chose keeps its number for as long as the service publishes it."""
+    for one in before:
+        same = (one.host_ip, one.target, one.protocol) == (port.host_ip, port.target, port.protocol)
+        if same and one not in now:
+            return one.published
+    return 0
