@@ -93,7 +93,7 @@ def _block(name: bytes, kind: bytes, mode: int, owner: tuple[int, int], size: in
     block = struct.pack(
         "100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x",
         name, b"%07o\0" % mode, b"%07o\0" % owner[0], b"%07o\0" % owner[1], b"%011o\0" % size, b"%011o\0" % when,
-        b"        ", kind, link, b"ustar\x0000", b"", b"", b"0000000\0", b"0000000\0", b"",
+        b"        ", kind, link, b"ustar\x0000", b"", b"", b"", b"", b"",
     )  # fmt: skip
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 

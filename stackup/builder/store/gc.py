@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from stackup import oci, paths
@@ -26,12 +27,12 @@ class Collected:
     size: int
 
 
-def collect(host: Host) -> Collected:
-    """Remove all that nothing refers to. Waits until builds are done."""
+def collect(host: Host, only: Collection[str] | None = None) -> Collected:
+    """Remove all that nothing refers to; with `only`, of images just these. Waits until builds are done."""
     trees.sweep(host)
     with paths.lock(trees.lock_path(host), purpose="gc"), open_graph(host) as graph:
         with graph.transaction():
-            images = graph.unused_images()
+            images = [d for d in graph.unused_images() if only is None or d in only]
             for digest in images:
                 graph.drop_image(digest)
             layers = graph.unused_layers()

@@ -125,7 +125,7 @@ def remove(host: Host, reference: str, *, force: bool = False) -> tuple[str, ...
             for name in names:
                 graph.unname(name)
     gone = [f"untagged {name}" for name in names]
-    return (*gone, *(f"deleted {d}" for d in gc.collect(host).images))
+    return (*gone, *(f"deleted {d}" for d in gc.collect(host, only=(digest,)).images))
 
 
 def mark_used(host: Host, container_id: str, digest: str) -> None:
