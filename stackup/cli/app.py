@@ -41,7 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "image": ("image", "Images: ls, inspect, rm."),
     "images": ("image", "The same as image ls."),
     "rmi": ("image", "The same as image rm."),
-    "doctor": ("system", "What this machine can do, and what to type where something is missing."),
+    "doctor": ("system", "What this machine can do; what to type for the rest."),
     "version": ("watch", "The version."),
     "completion": ("system", "A completion script for bash, zsh or fish."),
     "supervise": ("system", "Run the supervisor in the foreground, for an init system."),
@@ -111,6 +111,10 @@ def run(argv: list[str]) -> int:
         return 2
     except ClickException as error:
         return _usage(error.format_message(), None, error)
+    except SystemExit as error:  # Typer's own answer to a closed pipe
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
     except typer.Abort:
         raise KeyboardInterrupt from None
     return status if isinstance(status, int) else 0

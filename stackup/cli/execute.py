@@ -31,7 +31,7 @@ def run(
             )  # fmt: skip
     except StackupError as error:
         output.tell_error(error)
-        return error.exit_code if error.exit_code in (126, 127) else OURS
+        return int(getattr(error, "exit_status", OURS))
     return ended.status
 
 

@@ -116,7 +116,8 @@ class Tree:
     """The live tree. rich is imported only here, once there is a terminal to draw on."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never held while rich is called: rich draws under a lock of its own
+        self._starting = threading.Lock()
         self._rows: dict[str, _Row] = {}
         self._console: Console | None = None
         self._live: Live | None = None
@@ -129,9 +130,10 @@ class Tree:
             self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        with self._lock:
+        with self._starting:
             if self._live is None:
                 self._begin()
+        with self._lock:
             if event.resource:
                 self._rows.setdefault(event.resource, _Row(event.resource)).take(event)
         if isinstance(event, Warned) or (isinstance(event, Failed) and event.hint):

@@ -1,0 +1,109 @@
+"""The quick path says what Typer says, imports little, and leaves alone what it does not know."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackup.cli import app, quick
+from stackup.cli.settings import name_in
+from stackup.engine import verbs
+from stackup.engine.views import ExitStatus, StackRow
+
+from .cli_values import PORT, replica
+
+HEAVY = ("typer", "rich", "yaml", "networkx", "pydantic", "pydantic_core", "pyroute2", "jinja2", "asyncio", "click")
+
+
+@pytest.fixture
+def up(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas = (replica("store", health="healthy"), replica("web", published=(PORT,)))
+    monkeypatch.setattr(verbs, "ps", lambda *_: replicas)
+    monkeypatch.setattr(verbs, "logs", lambda *_, **__: iter(()))
+    row = StackRow(name="shop", folder="/shop", file="/shop/stack.yaml", services=2, wished=2, running=2, generation=1)
+    monkeypatch.setattr(verbs, "ls", lambda *_: (row,))
+    monkeypatch.setattr(verbs, "exec_", lambda *a, **n: ExitStatus(code=len(a[4]) + n["tty"], signal=None))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["ps"], ["-C", ".", "ps"], ["-f", "stack.yaml", "ps"], ["-p", "other", "ps"], ["ls"], ["version"], ["logs"],
+        ["logs", "web"], ["logs", "-f", "web"], ["exec", "web", "ls", "-a"], ["exec", "-i", "web/1", "cat"],
+        ["-q", "--root", "/tmp/x", "ps"],
+    ],
+)  # fmt: skip
+def test_both_paths_say_the_same(argv: list[str], up: None, capsys: pytest.CaptureFixture[str]) -> None:
+    fast = quick.run(argv), capsys.readouterr()
+    slow = app.run(argv), capsys.readouterr()
+    assert fast == slow and fast[0] is not None
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [], ["up"], ["--help"], ["ps", "web"], ["ps", "--format", "json"], ["logs", "--tail", "3"], ["--debug", "ps"],
+        ["-C"], ["-C", "-p", "ps"], ["exec", "web"], ["exec", "-e", "A=b", "web", "ls"], ["--root=/x", "ps"],
+        ["logs", "web", "-f"], ["exec", "web", "--", "ls"],
+    ],
+)  # fmt: skip
+def test_what_is_unusual_is_left_to_typer(argv: list[str], up: None) -> None:
+    assert quick.run(argv) is None
+
+
+@pytest.mark.parametrize("argv", [["ps"], ["logs"], ["exec", "web", "ls"], ["ls"], ["version"]])
+def test_quick_verbs_import_little(argv: list[str], project: Path) -> None:
+    script = (
+        "import sys, json; from stackup.__main__ import main; status = main(sys.argv[1:]); "
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True)
+    modules = set(json.loads(done.stderr.splitlines()[-1]))
+    assert not modules.intersection(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("name: shop\nservices: {}\n", "shop"),
+        ("# a\n\nname: 'shop' # b\n", "shop"),
+        ('name: "1"\n', "1"),
+        ("services:\n  name: {}\n", "folder"),
+        ("name: 12\n", None),
+        ("name: Shop\n", None),
+        ("name: ${A}\n", None),
+        ("name:\n  shop\n", None),
+        ("'name': shop\n", None),
+        ("name : shop\n", None),
+        ("name: shop\nname: other\n", None),
+        ("{name: shop}\n", None),
+        ("--- \nname: shop\n", None),
+        ("<<: *base\n", None),
+        ("name: null\n", None),
+    ],
+)
+def test_the_name_is_read_without_yaml_only_where_that_is_safe(text: str, name: str | None) -> None:
+    assert name_in(text, "/x/folder") == name
+
+
+@pytest.mark.parametrize("text", ["name: shop", "name: 'a-b'", 'name: "a_1" # c', "name: 1a", "name: no", ""])
+def test_the_name_is_the_loaders(text: str, tmp_path: Path) -> None:
+    from stackup.spec.load import load_text
+
+    body = text + "\nimages: {app: {layers: [{file: {target: /a, content: b}}]}}\nservices: {web: {image: app}}\n"
+    loaded = load_text(body, str(tmp_path / "stack.yaml"))
+    assert name_in(body, str(tmp_path)) in (loaded.stack.name, None)
+
+
+def test_the_quick_globals_are_typers(up: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("stackup.cli.look.ps", lambda settings, *_: seen.append(settings) or 0)
+    for argv in (["-C", "a", "-f", "b", "-p", "c", "--root", "d", "--quiet", "ps"],):
+        quick.run(argv)
+        app.run(argv)
+    assert seen[0] == seen[1]

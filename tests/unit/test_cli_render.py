@@ -1,0 +1,207 @@
+"""Values as text, as JSON, as progress."""
+
+from __future__ import annotations
+
+import io
+import json as stdjson
+import sys
+from typing import Any
+
+import pytest
+
+from stackup.cli import output
+from stackup.cli.render import json, progress, text
+from stackup.engine.views import Published, StatsRow
+from stackup.errors import Place, Problem, SpecErrors, StackupError
+from stackup.events import Done, Failed, Output, Skipped, Started, Warned
+
+from .cli_values import PORT, replica
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({}, "running 1m"),
+        ({"restarts": 2, "exit": "exited 1"}, "running 1m (2 restarts, last exited 1)"),
+        ({"state": "exited", "exit": "OOM-killed at 64M", "exit_code": 137, "finished_at": 1050.0},
+         "OOM-killed at 64M, 10s ago"),
+        ({"state": "exited", "held": True, "exit": "SIGTERM", "finished_at": 1000.0}, "stopped by you, 1m ago"),
+        ({"state": "restarting", "exit": "exited 1", "restarts": 3, "next_start": 1064.0},
+         "exited 1, starts again in 4s, 3 restarts"),
+        ({"state": "absent", "id": None, "started_at": None}, "not made yet"),
+        ({"state": "created"}, "made, not started"),
+        ({"state": "exited", "exit": "exited 0", "exit_code": 0}, "exited 0"),
+    ],
+)  # fmt: skip
+def test_ps_tells_the_state_and_its_cause(facts: dict[str, Any], state: str) -> None:
+    drawn = text.ps_table([replica(**facts)], now=1060.0).splitlines()
+    assert drawn[0].split() == ["NAME", "IMAGE", "STATE", "HEALTH", "PORTS"]
+    assert drawn[1].startswith(f"web/1  shop/app  {state}  ")
+
+
+def test_ps_shows_ports_and_health() -> None:
+    drawn = text.ps_table([replica(health="healthy", published=(PORT,))], now=1000.0)
+    assert drawn.splitlines()[1] == "web/1  shop/app  running 0s  healthy  127.0.0.1:8080->80"
+
+
+@pytest.mark.parametrize(
+    ("port", "line"),
+    [
+        (PORT, 'web -> http://127.0.0.1:8080 (this machine only; "0.0.0.0:8080:80" opens it)'),
+        (Published(service="web", host_ip="0.0.0.0", published=80, target=80),
+         "web -> http://127.0.0.1:80 (and every other address of this machine)"),
+        (Published(service="dns", host_ip="127.0.0.1", published=53, target=53, protocol="udp"),
+         'dns -> udp://127.0.0.1:53 (this machine only; "0.0.0.0:53:53/udp" opens it)'),
+        (Published(service="web", host_ip="fd00::1", published=80, target=80), "web -> http://[fd00::1]:80"),
+    ],
+)  # fmt: skip
+def test_up_says_where(port: Published, line: str) -> None:
+    assert text.published_line(port) == line
+
+
+def test_tables_line_up_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    colored = text.table(("A", "B"), [(output.style("x", "red"), "1"), ("yyy", "2")])
+    monkeypatch.delenv("FORCE_COLOR")
+    plain = text.table(("A", "B"), [("x", "1"), ("yyy", "2")])
+    for code in ("\x1b[1m", "\x1b[31m", "\x1b[0m"):
+        colored = colored.replace(code, "")
+    assert colored == plain == "A    B\nx    1\nyyy  2"
+
+
+def test_stats_shows_limits() -> None:
+    row = StatsRow(stack="s", service="web", number=1, id="a", memory=1 << 20, memory_limit=64 << 20, cpu_ns=1,
+                   cpu_percent=12.34, pids=3, pids_limit=None)  # fmt: skip
+    assert text.stats_table([row]).splitlines()[1] == "web/1  12.3%  1M / 64M  3"
+
+
+@pytest.mark.parametrize(
+    ("environment", "choice", "colored"),
+    [
+        ({}, "auto", False), ({"FORCE_COLOR": "1"}, "auto", True), ({"FORCE_COLOR": "1"}, "never", False),
+        ({"NO_COLOR": "1"}, "always", True),
+    ],
+)  # fmt: skip
+def test_who_decides_about_colours(
+    environment: dict[str, str], choice: output.Color, colored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    output.configure(choice)
+    try:
+        assert output.colored(io.StringIO()) is colored
+    finally:
+        output.configure()
+
+
+def test_an_error_names_its_place_once(capsys: pytest.CaptureFixture[str]) -> None:
+    output.tell_error(StackupError("no such image", hint="build it", place=Place("stack.yaml", 3, 5)))
+    assert capsys.readouterr().err == "error: stack.yaml:3:5: no such image\nhint: build it\n"
+
+
+def test_problems_keep_their_carets(capsys: pytest.CaptureFixture[str]) -> None:
+    output.tell_error(SpecErrors([Problem(Place("stack.yaml", 1, 3), "a", "wrong", None, "a: b")]))
+    assert capsys.readouterr().err == (
+        "stack.yaml:1:3: a: wrong\n    a: b\n      ^\nerror: 1 problem; nothing was touched\n"
+    )
+
+
+# JSON: these names are what programs rely on
+
+
+def test_the_fields_of_ps() -> None:
+    assert list(json.plain(replica(published=(PORT,)))) == [
+        "stack", "service", "number", "name", "id", "image", "state", "health", "held", "pid", "started_at",
+        "finished_at", "exit_code", "exit", "restarts", "next_start", "addresses", "published",
+    ]  # fmt: skip
+    assert json.plain(PORT) == {
+        "service": "web", "host_ip": "127.0.0.1", "published": 8080, "target": 80, "protocol": "tcp",
+    }  # fmt: skip
+
+
+def test_the_fields_of_a_plan() -> None:
+    from stackup.planner.reconcile import reconcile
+
+    from .planner_values import NOTHING, service, stack, wish
+
+    plain = json.plain(reconcile(wish(stack(service())), NOTHING))
+    assert list(plain) == ["version", "stack", "serial", "nodes", "replicas", "notes"]
+    assert plain["nodes"][0] == {
+        "id": "build image:app",
+        "operation": {"kind": "build-image", "name": "app", "cause": "new", "steps": [], "host_bound": False},
+        "after": [],
+    }
+
+
+def test_json_is_json() -> None:
+    assert stdjson.loads(json.dump([replica()]))[0]["number"] == 1
+
+
+# Progress
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Started("service:web/1", "create"), None),
+        (Started("image:web", "build"), "image:web: build ..."),
+        (Output("image:web", "hello"), "image:web | hello"),
+        (Done("service:web/1", "started", 0.26), "service:web/1: started (0.3 s)"),
+        (Failed("service:web/1", "port taken", "free it"),
+         "service:web/1: failed: port taken\nservice:web/1: hint: free it"),
+        (Skipped("service:web/1", "image:web failed"), "service:web/1: skipped: image:web failed"),
+        (Warned("", "careful"), "warning: careful"),
+    ],
+)  # fmt: skip
+def test_events_are_lines(event: Any, line: str | None) -> None:
+    assert progress.line_of(event) == line
+
+
+def test_a_terminal_gets_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.reporter() as report:
+        report(Started("image:web", "build"))
+        report(Output("image:web", "[a step] \x1b"))
+        report(Done("image:web", "built", 1.0))
+        report(Failed("service:web/1", "port taken", "free it"))
+    drawn = screen.getvalue()
+    assert "images" in drawn and "✔ web" in drawn and "port taken" in drawn
+
+
+def test_quiet_tells_troubles_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.reporter(quiet=True) as report:
+        report(Done("image:web", "built"))
+        report(Warned("", "careful"))
+    assert capsys.readouterr().err == "warning: careful\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_verb(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from stackup.cli import app
+
+    from .cli_values import run
+
+    script = run(capsys, "completion", shell).out
+    assert all(verb in script for verb in app.VERBS)
+
+
+@pytest.mark.parametrize("shell", ["bash"])
+def test_the_completion_script_completes(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import subprocess
+
+    from .cli_values import run
+
+    script = run(capsys, "completion", shell).out
+    ask = 'COMP_WORDS=(stackup -C x lo); COMP_CWORD=3; _stackup; echo "${COMPREPLY[@]}"; '
+    ask += 'COMP_WORDS=(stackup image i); COMP_CWORD=2; _stackup; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["logs", "inspect"]
