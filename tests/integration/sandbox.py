@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stackup import paths
-from stackup.engine.bundle import bundle
+from stackup.engine.bundle import bundle, exec_process
 from stackup.engine.mounts import Source
 from stackup.errors import StackupError
 from stackup.oci import Document, Mount
@@ -62,6 +62,8 @@ class Box:
     resources: Document = field(default_factory=dict)
     argv: tuple[str, ...] = ()
     ids: IdMap | None = IDS
+    joins: bool = False  # the attack is a process that joins the running container, as `exec` does
+    process: dict[str, Any] = field(default_factory=dict)  # of that process, on top of the container's own
 
 
 @dataclass
@@ -112,7 +114,8 @@ def _attack(folder: str, root: str, script: str, box: Box) -> Answer:
         VolumeMount(type="bind", source=source.path, target=target) for target, source in box.sources.items()
     )
     usr = VolumeMount(type="bind", source="/usr", target="/usr", read_only=True)
-    service = Service(name="box", image="box", volumes=(*volumes, usr), command=tuple(argv), **box.service)
+    command = ("/bin/sleep", "100") if box.joins else tuple(argv)
+    service = Service(name="box", image="box", volumes=(*volumes, usr), command=command, **box.service)
     spec = bundle(
         service, {"config": box.image}, container_id=CONTAINER, hostname="box", idmap=box.ids,
         cgroup_path=f"stackup/{host.id}/c/{CONTAINER}", sources={**box.sources, "/usr": Source("/usr", (0, 0))},
@@ -122,30 +125,34 @@ def _attack(folder: str, root: str, script: str, box: Box) -> Answer:
     options = (f"lowerdir={layers[0]}", f"upperdir={layers[1]}", f"workdir={layers[2]}", "userxattr")
     group = detect().create(f"stackup/{host.id}/c/{CONTAINER}", {**spec["linux"]["resources"], **box.resources})
     try:
-        return _run(spec, Mount("overlay", "overlay", "/", options), group)
+        return _run(spec, Mount("overlay", "overlay", "/", options), group, argv if box.joins else None, box.process)
     finally:
         group.kill()
         group.delete()
 
 
-def _run(spec: Document, rootfs: Mount, group: Group) -> Answer:
+def _run(spec: Document, rootfs: Mount, group: Group, argv: list[str] | None, process: Document) -> Answer:
     reading, writing = os.pipe()
+    stdio = Stdio(None, writing, writing)
     try:
-        made = container.create(
-            spec, container_id=CONTAINER, rootfs=(rootfs,), stdio=Stdio(None, writing, writing), cgroup=group.join
-        )
-        try:
-            made.start()
-        except StackupError as error:
-            return Answer(None, error.message, container.Exit(125, None))
+        made = container.create(spec, container_id=CONTAINER, rootfs=(rootfs,), stdio=stdio, cgroup=group.join)
+        made.start()
+        watched: container.Child = made
+        if argv is not None:
+            wanted = {**exec_process(spec, argv), **process}
+            watched = container.exec_in(made.pidfd, wanted, stdio=stdio, cgroup=group.join)
     except StackupError as error:
+        os.close(reading)
         return Answer(None, error.message, container.Exit(125, None))
     finally:
         os.close(writing)
+    if argv is not None:
+        ended = watched.wait()
+        made.delete()
     with os.fdopen(reading, "rb") as pipe:
         output = pipe.read().decode(errors="replace")
-    ended = made.wait()
-    os.close(made.pidfd)
+    if argv is None:
+        ended = made.wait()
     lines = output.strip().splitlines()
     value = json.loads(lines[-1]) if lines and lines[-1].startswith(("{", "[")) else None
     return Answer(value, output, ended)
