@@ -181,8 +181,9 @@ def create(
 ) -> Container:  # fmt: skip
     """A container whose first process is ready and waits for `start()`. Until then it dies with us.
 
-    `folder` is what relative paths of the bundle mean. Raises StackupError (KernelError names what the kernel refused);
-    nothing is left then.
+    `folder` is what relative paths of the bundle mean. `join` maps names of namespaces to descriptors of them, or to a
+    pidfd of a process in them, and holds `user` where that one is not the host's. Raises StackupError (a KernelError
+    names what the kernel refused); nothing is left then.
     """
     made = begin(
         bundle, container_id=container_id, rootfs=[m.to_json() for m in rootfs], stdio=stdio, cgroup=cgroup,
@@ -225,24 +226,54 @@ def _begin(
             operations=(*plan.operations, *devices.operations(bundle), *rootfs.operations(bundle)),
         )  # fmt: skip
         try:
-            pid, pidfd = namespaces.clone(namespaces.flags_of(own - {"cgroup"}), cgroup=group.directory)
+            pid, pidfd = _clone_joining(setup, ours, join) if join else _clone(setup)
         except BaseException:
             ours.close()
-            theirs.close()
             raise
-        if pid == 0:
-            init.run(setup, init.CREATE)
-        theirs.close()
+        finally:
+            theirs.close()
     made = Container(pid, pidfd, ours)
     made.id, made.namespaces = container_id, own
     try:
-        _hand_over(made, ours, mapping if "user" in own else None, plan.trees)
+        if mapping is not None and "user" in own:
+            namespaces.write_maps(made.pid, mapping)
+        _hand_over(made, ours, mapping, plan.trees)
     except BaseException as error:
         made.delete()
         if isinstance(error, BrokenPipeError | ConnectionResetError):
             raise StackupError("the process ended while it was set up") from error
         raise
     return made
+
+
+def _clone(setup: init.Setup) -> tuple[int, int]:
+    flags = namespaces.flags_of(setup.own - {"cgroup"})
+    pid, pidfd = namespaces.clone(flags, cgroup=setup.cgroup.directory)
+    if pid == 0:
+        init.run(setup, init.CREATE)
+    return pid, pidfd
+
+
+def _clone_joining(setup: init.Setup, ours: Channel, join: Mapping[str, int]) -> tuple[int, int]:
+    """Namespaces born in another container's user namespace are made by a process that has joined it: one in between,
+    whose child is ours all the same (CLONE_PARENT). A namespace is joined by its descriptor or by a pidfd."""
+    wanted = {namespaces.full_name(name): descriptor for name, descriptor in join.items()}
+    if "user" in setup.own:
+        raise StackupError("a shared namespace belongs to its user namespace", hint="join that one as well")
+    setup.joined = {name: wanted[name] for name in namespaces.FLAGS if name in wanted and name != "pid"}
+    with _pid_namespace(wanted["pid"]) if "pid" in wanted else contextlib.nullcontext():
+        pid, pidfd = namespaces.clone(0)
+        if pid == 0:
+            init.run(setup, init.JOIN)
+    os.close(pidfd)
+    received = ours.receive()
+    os.waitpid(pid, 0)
+    if received is None:
+        raise StackupError("the process that joins the namespaces ended")
+    if "failed" in received[0]:
+        raise errors.from_plain(received[0]["failed"])
+    child = received[1]["child"]
+    return namespaces.pid_of(child), child
 
 
 @contextlib.contextmanager
@@ -260,9 +291,7 @@ def _opened(cgroup: CgroupJoin | None) -> Iterator[OpenJoin]:
 def _hand_over(
     made: Container, link: Channel, mapping: namespaces.Mapping | None, trees: Sequence[mounts.Tree]
 ) -> None:
-    """Write the id maps, make the detached mounts, and let the child go on with them."""
-    if mapping is not None:
-        namespaces.write_maps(made.pid, mapping)
+    """Make the detached mounts and let the child go on with them. `mapping`: that of its user namespace."""
     users: dict[namespaces.Mapping, int] = {}
     opened: list[int] = []
     try:
@@ -323,7 +352,7 @@ def begin_exec(
     job = Job.of(process, user, seccomp)
     ours, theirs = channel.pair()
     try:
-        with _opened(cgroup) as group, _pid_namespace(container_pidfd, target):
+        with _opened(cgroup) as group, _pid_namespace(container_pidfd):
             setup = init.Setup(
                 job=job, stdio=stdio, channel=theirs, cgroup=group, target=container_pidfd,
                 target_flags=init.namespace_flags(target),
@@ -343,14 +372,11 @@ def begin_exec(
 
 
 @contextlib.contextmanager
-def _pid_namespace(container_pidfd: int, pid: int) -> Iterator[None]:
-    """Children made inside are born in the container's pid namespace; we ourselves never move."""
-    if not namespaces.differs(pid, "pid"):
-        yield
-        return
+def _pid_namespace(target: int) -> Iterator[None]:
+    """Children made inside are born in the pid namespace of `target`, its descriptor or a pidfd; we never move."""
     home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        syscalls.setns(container_pidfd, syscalls.CLONE_NEWPID)
+        syscalls.setns(target, syscalls.CLONE_NEWPID)
         try:
             yield
         finally:

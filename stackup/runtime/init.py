@@ -11,7 +11,7 @@ import gc
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -37,6 +37,7 @@ class Setup:
     operations: tuple[mounts.Operation, ...] = ()
     hostname: str | None = None
     domainname: str | None = None
+    joined: Mapping[str, int] = field(default_factory=dict)  # namespaces of others, the user namespace first
     target: int = -1  # a pidfd, for a process that joins
     target_flags: int = 0
     # filled on the way
@@ -72,7 +73,7 @@ def _receive_trees(setup: Setup) -> None:
 
 
 def _become_root(setup: Setup) -> None:
-    if "user" in setup.own or setup.target_flags & syscalls.CLONE_NEWUSER:
+    if "user" in setup.own or "user" in setup.joined or setup.target_flags & syscalls.CLONE_NEWUSER:
         process.become_root()
         process.tie_to_creator(setup.channel)
 
@@ -125,6 +126,21 @@ def _join_namespaces(setup: Setup) -> None:
         syscalls.setns(setup.target, setup.target_flags)
     os.chdir("/")
     setup.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _join_others(setup: Setup) -> None:
+    for name, descriptor in setup.joined.items():
+        syscalls.setns(descriptor, namespaces.FLAGS[name])
+
+
+def _give_birth(setup: Setup) -> None:
+    """The container's first process is not our child but our creator's."""
+    flags = namespaces.flags_of(setup.own - {"cgroup"}) | syscalls.CLONE_PARENT
+    pid, pidfd = syscalls.clone3(flags, exit_signal=0, cgroup=setup.cgroup.directory)
+    if pid == 0:
+        run(setup, CREATE)
+    setup.channel.send({"born": True}, {"child": pidfd})
+    os._exit(0)
 
 
 def _forget_keys(setup: Setup) -> None:
@@ -208,6 +224,12 @@ CREATE: tuple[Step, ...] = (
     *_ENDING,
     ("wait for the start", _wait_for_start),
     ("execute", _execute),
+)
+
+JOIN: tuple[Step, ...] = (
+    ("tie to the creator", _tie),
+    ("join the namespaces of another container", _join_others),
+    ("make the container's namespaces", _give_birth),
 )
 
 EXEC: tuple[Step, ...] = (
