@@ -25,17 +25,9 @@ def config(
         for name in sorted(stack.services if services else stack.images):
             print(name)
         return 0
-    from stackup.values import to_plain
+    from stackup.spec.dump import dump
 
-    value = {k: v for k, v in to_plain(stack).items() if k not in ("folder", "file")}
-    if format == "json":
-        from stackup.cli.render import json
-
-        print(json.dump(value))
-    else:
-        import yaml
-
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), end="")
+    print(dump(stack, format), end="")
     return 0
 
 

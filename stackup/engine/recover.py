@@ -12,6 +12,7 @@ import os
 import shutil
 import signal as signals
 import socket
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def _take_up(world: World, record: ContainerRecord, pid: int, start_time: int, f
     try:
         world.output.open(record.id)
     except StackupError as error:
-        print(f"container {record.id}: {error}", flush=True)  # noqa: T201
+        print(f"container {record.id}: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _find(world: World, record: ContainerRecord) -> None:
@@ -171,7 +172,7 @@ def _sweep(world: World) -> None:
             try:
                 group.delete()
             except StackupError as error:
-                print(f"control group {name}: {error}", flush=True)  # noqa: T201
+                print(f"control group {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201
     for name in os.listdir(world.host.path("containers")):
         if name not in ids:
             shutil.rmtree(world.host.container(name), ignore_errors=True)
