@@ -16,7 +16,7 @@ import struct
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from stackup.errors import Unsupported
+from stackup.errors import StackupError, Unsupported
 from stackup.runtime import capabilities as caps
 
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "profiles")
@@ -62,23 +62,34 @@ def default_profile(machine: str | None = None) -> bytes:
 
 
 @functools.cache
-def _for_capabilities(extra: frozenset[str], machine: str) -> bytes:
-    text = _read("default.list").decode()
-    return compile_profile(text, numbers(machine), machine, extra)
+def _compiled(held: frozenset[str], setid: bool, machine: str) -> bytes:
+    over = "" if setid else _read("no-setid.list").decode()
+    return compile_profile(_read("default.list").decode(), numbers(machine), machine, held, over=over)
 
 
-def profile(capabilities: Iterable[str], machine: str | None = None) -> bytes:
+def profile(capabilities: Iterable[str], machine: str | None = None, *, setid: bool = True) -> bytes:
     """The default profile for a container that holds these capabilities (`CAP_*`).
 
+    `setid` False: and that must not make setuid or setgid files (profiles/no-setid.list says when).
     For the default set or less these are the shipped bytes; else about 2 ms of work, remembered.
     Raises Unsupported for an architecture without a profile.
     """
     held = frozenset(capabilities)
     name = _known(machine)
-    if held <= frozenset(caps.DEFAULT):
+    if held <= frozenset(caps.DEFAULT) and setid:
         # A profile narrower than the capabilities is no use: what CAP_SYS_CHROOT allows, the kernel itself refuses.
         return default_profile(name)
-    return _for_capabilities(held | frozenset(caps.DEFAULT), name)
+    return _compiled(held | frozenset(caps.DEFAULT), setid, name)
+
+
+NAMES = ("default", "no-setid", "unconfined")
+
+
+def named(name: str, capabilities: Iterable[str]) -> bytes | None:
+    """The program for the annotation `stackup.seccomp`; None for `unconfined`. StackupError for another name."""
+    if name not in NAMES:
+        raise StackupError(f"seccomp profile {name} is not known", hint=f"known: {', '.join(NAMES)}")
+    return None if name == "unconfined" else profile(capabilities, setid=name != "no-setid")
 
 
 def numbers(machine: str) -> dict[str, int]:
@@ -110,27 +121,30 @@ def parse(text: str, held: Collection[str]) -> dict[str, Verdict]:
 
     ValueError names a line that cannot be read.
     """
-    denied: set[str] = set()
+    listed: dict[str, Verdict] = {}
     allowed: dict[str, Verdict] = {}
     section = ""
     for raw in text.splitlines():
         line = raw.partition("#")[0].strip()
         if line.startswith("["):
             section = _section(line, held)
-        elif section == "deny":
-            denied.update(line.split())
+        elif section in _LISTED:
+            listed.update(dict.fromkeys(line.split(), _LISTED[section]))
         elif section == "allow":
             for name, verdict in _allowed(line):
                 if allowed.get(name) != ALLOW:
                     allowed[name] = verdict
     # One that a capability allows is in both; `clone` with CAP_SYS_ADMIN is allowed whatever its flags.
-    return {**dict.fromkeys(denied, DENY), **allowed}
+    return {**listed, **allowed}
+
+
+_LISTED = {"deny": DENY, "unknown": UNKNOWN}
 
 
 def _section(line: str, held: Collection[str]) -> str:
-    """allow, deny or skip."""
+    """allow, deny, unknown or skip."""
     words = line.strip("[]").split()
-    if words == ["deny"] or words == ["allow"]:
+    if len(words) == 1 and words[0] in ("allow", *_LISTED):
         return words[0]
     if len(words) == 2 and words[0] == "allow" and words[1] in caps.NUMBERS:
         return "allow" if words[1] in held else "skip"
@@ -151,13 +165,16 @@ def _allowed(line: str) -> list[tuple[str, Verdict]]:
 # The program
 
 
-def compile_profile(text: str, known: Mapping[str, int], machine: str, held: Collection[str] = caps.DEFAULT) -> bytes:
+def compile_profile(
+    text: str, known: Mapping[str, int], machine: str, held: Collection[str] = caps.DEFAULT, *, over: str = ""
+) -> bytes:
     """The BPF program of a list in the form of profiles/default.list. Same arguments, same bytes.
 
-    `known`: system call numbers of the architecture; names it lacks are left out.
+    `known`: system call numbers of the architecture; names it lacks are left out. `over`: a second list whose word
+    counts for the calls it names.
     """
     verdicts: dict[int, Verdict] = {}
-    for entry, verdict in parse(text, held).items():
+    for entry, verdict in {**parse(text, held), **parse(over, held)}.items():
         name, _, number = entry.partition("=")
         if name in known or number:
             verdicts[known.get(name, int(number or 0))] = verdict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stackup.errors import Unsupported
+from stackup.errors import StackupError, Unsupported
 from stackup.linux import libseccomp
 from stackup.runtime import capabilities as caps
 from stackup.runtime import seccomp
@@ -166,6 +166,29 @@ def test_a_capability_brings_the_calls_it_is_for_and_no_others() -> None:
 
 def test_fewer_capabilities_use_the_shipped_bytes() -> None:
     assert seccomp.profile([], "x86_64") == seccomp.profile(caps.DEFAULT, "x86_64") == shipped()
+
+
+def test_where_host_roots_folders_can_be_written_no_file_gets_a_setid_bit() -> None:
+    program = seccomp.profile(caps.DEFAULT, "x86_64", setid=False)
+    places = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "mknod": 1, "mknodat": 2, "creat": 1, "open": 2, "openat": 3}
+    for name, place in places.items():
+        before = (0,) * place
+        assert answer(name, *before, 0o755, program=program) == ALLOW
+        assert answer(name, *before, 0o4755, program=program) == DENY
+        assert answer(name, *before, 0o2755, program=program) == DENY
+        assert answer(name, *before, 0o4755) == ALLOW, "elsewhere packages may be installed"
+    assert interpret(program, 452, (0, 0, 0o4755)) == DENY  # fchmodat2
+    assert answer("openat2", program=program) == UNKNOWN
+    assert answer("mount", program=program) == DENY
+    assert answer("read", program=program) == ALLOW
+
+
+def test_a_profile_by_name() -> None:
+    assert seccomp.named("unconfined", ()) is None
+    assert seccomp.named("default", caps.DEFAULT) == seccomp.default_profile()
+    assert seccomp.named("no-setid", caps.DEFAULT) == seccomp.profile(caps.DEFAULT, setid=False)
+    with pytest.raises(StackupError, match="mine"):
+        seccomp.named("mine", ())
 
 
 def test_an_architecture_without_a_profile_is_said() -> None:
