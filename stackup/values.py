@@ -91,7 +91,7 @@ def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
     if plain is None and type(None) in kinds:
         return None
     rest = [k for k in kinds if k is not type(None)]
-    tagged = {getattr(k, "kind", None): k for k in rest if dataclasses.is_dataclass(k)}
+    tagged = {k.kind: k for k in rest if dataclasses.is_dataclass(k) and hasattr(k, "kind")}
     if isinstance(plain, Mapping) and plain.get("kind") in tagged:
         return _read(tagged[plain["kind"]], plain)
     if len(rest) == 1:

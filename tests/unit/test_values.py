@@ -1,5 +1,5 @@
 from stackup.spec.layers import Copy, Run
-from stackup.spec.model import Image, Port, Resources, Service
+from stackup.spec.model import Healthcheck, Image, Port, Resources, Service
 from stackup.values import from_plain, to_plain
 
 
@@ -21,3 +21,8 @@ def test_defaults_are_left_out_so_an_older_record_reads_the_same() -> None:
 
 def test_unknown_keys_of_a_newer_stackup_are_dropped() -> None:
     assert from_plain(Port, {"target": 80, "colour": "red"}) == Port(target=80)
+
+
+def test_an_optional_value_without_a_kind_is_read_as_what_it_is() -> None:
+    service = Service(name="web", image="web", healthcheck=Healthcheck(test=("CMD", "true")))
+    assert from_plain(Service, to_plain(service)) == service
