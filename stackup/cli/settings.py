@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackup.cli.output import Color
-from stackup.errors import BadInput
+from stackup.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from stackup.spec.model import Loaded
@@ -87,13 +87,18 @@ def name_in(text: str, folder: str) -> str | None:
 
 
 def check_services(given: Iterable[str], known: Iterable[str], settings: Settings, verb: str) -> None:
-    """BadInput for a service that does not exist, with what was probably meant."""
+    """BadInput for a service that does not exist, with what was probably meant.
+
+    `known` is empty where the stack is not up: NotFound then, for nothing else can be said about a name.
+    """
     there = sorted(set(known))
     for name in given:
         if name in there:
             continue
         looks_like_path = "/" in name or name in (".", "..") or name.endswith((".yaml", ".yml"))
-        if looks_like_path or (os.path.exists(os.path.join(settings.directory or ".", name))):
+        if not there and not looks_like_path:
+            raise NotFound(f"stack {settings.stack()} is not up", hint="run `stackup up`")
+        if looks_like_path or os.path.exists(os.path.join(settings.directory or ".", name)):
             raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
         raise BadInput(f"no service {name!r}", hint=did_you_mean(name, there, "the services are"))
 

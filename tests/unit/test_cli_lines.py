@@ -66,6 +66,12 @@ def test_an_unknown_service_is_answered_with_the_likely_one(project: Path, capsy
     assert ran.err == "error: no service 'wbe'\nhint: did you mean 'web'? the services are store, web\n"
 
 
+def test_a_service_of_a_stack_that_is_not_up(project: Path, capsys: Capsys) -> None:
+    (project / "web").mkdir()
+    ran = run(capsys, "stop", "web")
+    assert ran.status == 1 and ran.err == "error: stack shop is not up\nhint: run `stackup up`\n"
+
+
 def test_an_unknown_verb(capsys: Capsys) -> None:
     ran = run(capsys, "stopp")
     assert ran.status == 2 and "no verb 'stopp'" in ran.err and "did you mean 'stop'?" in ran.err

@@ -139,6 +139,28 @@ def test_json_is_json() -> None:
     assert stdjson.loads(json.dump([replica()]))[0]["number"] == 1
 
 
+def test_the_documentation_lists_the_fields() -> None:
+    import dataclasses
+    from pathlib import Path
+
+    from stackup.builder.store.images import StoredImage
+    from stackup.engine.views import Replica, StackRow
+    from stackup.linux.features import Feature
+
+    page = " ".join((Path(__file__).parents[2] / "docs/cli.md").read_text().split())
+    for kind in (Replica, Published, StackRow, StatsRow, StoredImage, Feature):
+        assert " ".join(f.name for f in dataclasses.fields(kind)) in page, kind.__name__
+
+
+def test_the_documentation_lists_the_verbs() -> None:
+    from pathlib import Path
+
+    from stackup.cli.app import VERBS
+
+    page = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+    assert [v for v in VERBS if f"`{v}" not in page] == []
+
+
 # Progress
 
 
