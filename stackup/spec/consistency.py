@@ -78,10 +78,17 @@ class _Checks:
             self.problem(path, f"{shorten(name)!r} is no image of this file and no image reference", known)
 
     def source(self, path: Path, layer: Copy | Template) -> None:
-        full = self.ctx.absolute(layer.source)
-        try:
-            there, folder = os.path.lexists(full), os.path.isdir(full)
-        except ValueError:  # a zero byte, told elsewhere
+        if "\0" in layer.source:  # told where it was read
+            return
+        if layer.source.startswith(("/", "~/")) or ".." in layer.source.split("/"):
+            hint = "move it below that folder and write it relative to it"
+            self.problem(path, f"{shorten(layer.source)!r} leaves the stack file's folder", hint)
+            return
+        full = os.path.normpath(os.path.join(self.ctx.folder, layer.source))
+        there, folder = os.path.lexists(full), os.path.isdir(full)
+        top, real = os.path.realpath(self.ctx.folder), os.path.realpath(os.path.dirname(full))
+        if layer.source.strip("./") and real != top and not real.startswith(top.rstrip("/") + "/"):
+            self.problem(path, f"{shorten(layer.source)!r} leaves the stack file's folder through a link to {real}")
             return
         if not there:
             parent = os.path.dirname(full)
@@ -89,9 +96,8 @@ class _Checks:
                 beside = os.listdir(parent)
             except OSError:
                 beside = []
-            where = "" if layer.source.startswith(("/", "~")) else f" in {self.ctx.folder}"
-            hint = did_you_mean(os.path.basename(full), beside)
-            self.problem(path, f"no file or folder {shorten(layer.source)!r}{where}", hint)
+            near = did_you_mean(os.path.basename(full), beside)
+            self.problem(path, f"no file or folder {shorten(layer.source)!r} in {self.ctx.folder}", near)
         elif folder and isinstance(layer, Template):
             self.problem(path, f"{shorten(layer.source)!r} is a folder, a template is a file")
 

@@ -40,6 +40,11 @@ def _service(service: Node, ctx: Context) -> None:
     merged |= environment.items if environment is not None else {}
     for name, value in merged.items():
         if value.value is None and (found := ctx.environment.get(name)) is not None:
+            try:
+                found.encode()
+            except UnicodeEncodeError:
+                ctx.report.problem(value, f"the value of '{shorten(name)}' in your environment is not UTF-8")
+                continue
             merged[name] = value.made(found)
     if merged:
         service.items["environment"] = (environment or files or service).made(merged)

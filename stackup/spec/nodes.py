@@ -218,6 +218,8 @@ _SCANNER_HINTS = (
 
 def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
     mark = error.problem_mark or error.context_mark
+    if error.context_mark and mark and report.line_of(Place(file, mark.line + 1)) in (None, ""):
+        mark = error.context_mark  # the end of the file says nothing, what is open does
     place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
     problem = error.problem or str(error)
     line = report.line_of(place) or ""

@@ -9,6 +9,7 @@ from stackup.spec.nodes import Node, shorten
 
 LOOPBACK = "127.0.0.1"
 MOST = 65535
+MOST_IN_RANGE = 1000
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _SHAPE = "write [ADDRESS:][HOST:]CONTAINER[/tcp|/udp], as in '8080:80'"
 
@@ -101,6 +102,8 @@ def _range(text: str) -> list[int]:
         raise _Wrong(f"{text!r} is no port; ports go from 1 to {MOST}")
     if last < first:
         raise _Wrong(f"the range {text!r} ends before it begins")
+    if last - first >= MOST_IN_RANGE:
+        raise _Wrong(f"the range {text!r} has more than {MOST_IN_RANGE} ports", "each one costs a rule in the kernel")
     return list(range(first, last + 1))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackup.spec import support
+from stackup.spec import kinds, support
 from stackup.spec.layers import Copy, File, HostPrograms, Layer, Run, Template
 from stackup.spec.model import (
     Attachment,
@@ -27,7 +27,7 @@ from stackup.spec.model import (
     Volume,
     VolumeMount,
 )
-from stackup.spec.nodes import Node, shorten
+from stackup.spec.nodes import Node
 from stackup.spec.readers import (
     Reader,
     Reading,
@@ -64,181 +64,13 @@ def nothing(also: tuple[str, ...], not_built: tuple[str, ...], **fields: Reader)
     return Record(_Nothing, fields, "a mapping", also=also, not_built=not_built)
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
-def _memory(node: Node, path: Path, reading: Reading) -> int:
-    value: int = size(node, path, reading)
-    if value < 1 << 20:
-        hint = f"did you mean '{node.text}M'?" if node.text.isdecimal() and value else "a container needs some"
-        reading.report.problem(node, f"{shorten(node.text)!r} is {value} bytes", hint)
-    return value
-
-
-def _pids(node: Node, path: Path, reading: Reading) -> int | None:
-    if node.value in (-1, 0) and not isinstance(node.value, bool):
-        return None
-    value: int = integer(1, 1 << 22)(node, path, reading)
-    return value
-
-
-def _test(node: Node, path: Path, reading: Reading) -> tuple[str, ...]:
-    value: tuple[str, ...] = listed(words, "text or a list")(node, path, reading)
-    if value and value[0] not in ("NONE", "CMD", "CMD-SHELL"):
-        reading.report.problem(node.list[0], f"{shorten(value[0])!r} begins no check", "begin with CMD or CMD-SHELL")
-    elif value and value[0] != "NONE" and len(value) < 2:
-        reading.report.problem(node, f"no command after {value[0]}")
-    elif value and value[0] == "CMD-SHELL" and len(value) > 2:
-        reading.report.problem(node, "CMD-SHELL takes one text", "write CMD for a list of words")
-    return value
-
-
-def _capability(node: Node, path: Path, reading: Reading) -> str:
-    value = text(node, path, reading).upper()
-    name = value.removeprefix("CAP_")
-    if name == "ALL":
-        return name
-    if value and name not in support.CAPABILITIES:
-        reading.report.problem(node, f"{node.value!r} is no capability", did_you_mean(name, support.CAPABILITIES))
-    return f"CAP_{name}"
-
-
-def _init(node: Node, path: Path, reading: Reading) -> bool:
-    if boolean(node, path, reading):
-        reading.report.problem(node, "an init process of our own is not built yet", "leave it out")
-    return False
-
-
-def _signal(node: Node, path: Path, reading: Reading) -> str:
-    import signal
-
-    value = words(node, path, reading).upper()
-    name = value if value.startswith("SIG") else f"SIG{value}"
-    known = {s.name for s in signal.Signals}
-    if value.isdecimal() and 1 <= int(value[:4]) <= 64:
-        return value
-    if name.startswith(("SIGRTMIN+", "SIGRTMAX-")) and name[9:].isdecimal() and int(name[9:11]) <= 30:
-        return name
-    if value and name not in known:
-        reading.report.problem(node, f"{shorten(node.text)!r} is no signal", did_you_mean(name, known))
-    return name
-
-
-def _sysctl(node: Node, path: Path, reading: Reading) -> str:
-    name = str(path[-1])
-    if not name.startswith(support.SYSCTLS):
-        hint = "only net.*, fs.mqueue.* and kernel.{msg,shm,sem}* are a container's own"
-        reading.report.problem(node, f"{shorten(name)!r} belongs to the whole machine", hint, at_key=True)
-    return words(node, path, reading)
-
-
-_SECURITY = ("no-new-privileges", "seccomp", "apparmor", "systempaths")
-
-
-def _security(node: Node, path: Path, reading: Reading) -> str:
-    value = text(node, path, reading)
-    name, _, setting = value.partition("=")
-    if name not in _SECURITY:
-        if value:
-            reading.report.problem(node, f"unknown security option {shorten(value)!r}", did_you_mean(name, _SECURITY))
-    elif name == "apparmor":
-        reading.report.problem(node, "an AppArmor profile is not built yet", "leave it out")
-    elif name == "seccomp" and setting != "unconfined":
-        reading.report.problem(node, "a seccomp profile of your own is not built yet", "write seccomp=unconfined")
-    elif name == "systempaths" and setting != "unconfined":
-        reading.report.problem(node, f"{shorten(value)!r} is no setting", "write systempaths=unconfined")
-    elif name == "no-new-privileges" and setting not in ("", "true", "false"):
-        reading.report.problem(node, f"{shorten(value)!r} is no setting", "write no-new-privileges=true")
-    return value
-
-
-def _address(node: Node, path: Path, reading: Reading) -> str:
-    import ipaddress
-
-    value = text(node, path, reading)
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        if value not in ("", "host-gateway"):
-            reading.report.problem(node, f"{shorten(value)!r} is no address")
-    return value
-
-
-def _ipv4(node: Node, path: Path, reading: Reading) -> str:
-    value = _address(node, path, reading)
-    if ":" in value or value == "host-gateway":
-        reading.report.problem(node, f"{shorten(value)!r} is no IPv4 address")
-    return value
-
-
-def _subnet(node: Node, path: Path, reading: Reading) -> str:
-    import ipaddress
-
-    value = text(node, path, reading)
-    try:
-        subnet = ipaddress.ip_network(value)
-    except ValueError as error:
-        reading.report.problem(
-            node, f"{shorten(value)!r} is no subnet", "as in '10.90.0.0/24'" if value else str(error)
-        )
-        return "0.0.0.0/0"
-    if subnet.version == 6:
-        reading.report.problem(node, "an IPv6 subnet is not built yet")
-    elif not 8 <= subnet.prefixlen <= 29:
-        reading.report.problem(
-            node, f"{value!r} is too {'small' if subnet.prefixlen > 29 else 'large'}", "from /8 to /29"
-        )
-    return value
-
-
-def _octal(node: Node, path: Path, reading: Reading) -> str:
-    written = node.text.removeprefix("0o") if isinstance(node.value, int | str) else ""
-    if isinstance(node.value, bool) or not written or len(written) > 5 or written.strip("01234567"):
-        expected("a mode in octal digits", node, reading, "as in '0644'")
-        return "0644"
-    return written.lstrip("0").zfill(4)
-
-
-def _tmpfs_mode(node: Node, path: Path, reading: Reading) -> int:
-    return int(_octal(node, path, reading), 8)
-
-
-_OWNER = matching(r"[a-z_0-9][a-zA-Z0-9_.-]*(:[a-z_0-9][a-zA-Z0-9_.-]*)?", "owner", "as in '1000:1000'", words)
-
-
-def _owner(node: Node, path: Path, reading: Reading) -> str:
-    """`user` alone means the group of the same name or number."""
-    value: str = _OWNER(node, path, reading)
-    return value if ":" in value else f"{value}:{value}"
-
-
-def _nonempty(reader: Reader) -> Reader:
-    def read(node: Node, path: Path, reading: Reading) -> Any:
-        value = reader(node, path, reading)
-        if not value and node.value in ("", [], {}):
-            reading.report.problem(node, "is empty")
-        return value
-
-    return read
-
-
-def _label(node: Node, path: Path, reading: Reading) -> str:
-    return "" if node.value is None else words(node, path, reading)
-
-
-def _plain(node: Node, path: Path, reading: Reading) -> Any:
-    return node.plain()
-
-
 def environment_file(*, path: str = "", required: bool = True, format: str = "") -> None:
     """`env_file` is read into `environment` before; here its entries are only checked."""
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
-
 _WORDS = listed(words)
 _TEXTS = listed(text)
-_LABELS = mapped(_label, short=True)
+_LABELS = mapped(kinds.label, short=True)
 _ENVIRONMENT = mapped(nullable(words), keys=VARIABLE, what="name of a variable", hint="it holds a '='", short=True)
 _SAID = mapped(words, keys=VARIABLE, what="name of a variable", short=True)
 _HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", "host name", "letters, digits, - and .")
@@ -248,28 +80,29 @@ _USER = matching(
 
 HEALTHCHECK = Record(
     Healthcheck,
-    {"test": _test, "interval": duration, "timeout": duration, "retries": integer(0, 1000), "start_period": duration,
-     "start_interval": duration},
+    {"test": kinds.test, "interval": duration, "timeout": duration, "retries": integer(0, 1000),
+     "start_period": duration, "start_interval": duration},
     "a mapping with 'test'", also=("disable",),
     words={"command": "the key is 'test'", "cmd": "the key is 'test'"}, extensions=True,
 )  # fmt: skip
 CONFIG = Record(
     ImageConfig,
     {"command": _WORDS, "entrypoint": _WORDS, "environment": _SAID, "working_dir": inside, "user": _USER,
-     "labels": _LABELS, "stop_signal": _signal, "expose": _TEXTS, "volumes": listed(mount_point),
+     "labels": _LABELS, "stop_signal": kinds.signal, "expose": _TEXTS, "volumes": listed(mount_point),
      "healthcheck": HEALTHCHECK},
     "a mapping", words=support.CONFIG_WORDS, extensions=True,
 )  # fmt: skip
 
-_OWNED: dict[str, Reader] = {"owner": _owner, "mode": _octal}
+_OWNED: dict[str, Reader] = {"owner": kinds.owner, "mode": kinds.octal}
 _LAYERS = {
-    "copy": Record(Copy, {"source": _nonempty(text), "target": inside, **_OWNED}, "'SOURCE:TARGET' or a mapping",
+    "copy": Record(Copy, {"source": kinds.nonempty(text), "target": inside, **_OWNED}, "'SOURCE:TARGET' or a mapping",
                    ("source", "target"), words=support.FILE_WORDS),
     "file": Record(File, {"target": inside, "content": text, **_OWNED}, "a mapping with 'target' and 'content'",
                    ("target", "content"), words=support.FILE_WORDS | {"source": "that is the kind 'copy'"}),
-    "template": Record(Template, {"source": _nonempty(text), "target": inside, "vars": mapped(_plain), **_OWNED},
+    "template": Record(Template,
+                       {"source": kinds.nonempty(text), "target": inside, "vars": mapped(kinds.plain), **_OWNED},
                        "'SOURCE:TARGET' or a mapping", ("source", "target"), words=support.FILE_WORDS),
-    "run": Record(Run, {"command": _nonempty(_WORDS), "network": choice("none", "host", what="network")},
+    "run": Record(Run, {"command": kinds.nonempty(_WORDS), "network": choice("none", "host", what="network")},
                   "text, a list or a mapping with 'command'", ("command",), words=support.RUN_WORDS,
                   placeholders={"command": ()}),
     "host": Record(HostPrograms, {"programs": _TEXTS, "files": listed(inside)},
@@ -314,7 +147,7 @@ IMAGE = Record(
 )  # fmt: skip
 
 RESOURCES = Record(
-    Resources, {"memory": _memory, "cpus": cores, "pids": _pids}, "a mapping with memory, cpus, pids",
+    Resources, {"memory": kinds.memory, "cpus": cores, "pids": kinds.pids}, "a mapping with memory, cpus, pids",
     words={"cpu": "the key is 'cpus'", "mem": "the key is 'memory'", "limits": "write memory, cpus and pids here",
            "reservations": "not built yet"},
 )  # fmt: skip
@@ -334,7 +167,7 @@ MOUNT = Record(
     {"type": choice("volume", "bind", "tmpfs", what="kind of mount",
                     not_built={"image": "use volume or bind", "npipe": "Windows only", "cluster": "use volume"}),
      "source": text, "target": mount_point, "read_only": boolean, "nocopy": boolean, "create_host_path": boolean,
-     "size": size, "mode": _tmpfs_mode,
+     "size": size, "mode": kinds.tmpfs_mode,
      "bind": nothing(("create_host_path",), support.BIND_NOT_BUILT),
      "volume": nothing(("nocopy",), support.VOLUME_MOUNT_NOT_BUILT), "tmpfs": nothing(("size", "mode"), ())},
     "a volume", ("type", "target"), words={"src": "the key is 'source'", "dst": "the key is 'target'",
@@ -347,7 +180,7 @@ RESTART = Record(
      "max_attempts": integer(), "delay": duration, "window": duration}, "a restart policy", also=("condition",),
 )  # fmt: skip
 ATTACHMENT = Record(
-    Attachment, {"aliases": listed(_HOSTNAME), "ipv4_address": _ipv4}, "a mapping",
+    Attachment, {"aliases": listed(_HOSTNAME), "ipv4_address": kinds.ipv4}, "a mapping",
     not_built=support.ATTACHMENT_NOT_BUILT,
 )  # fmt: skip
 ULIMIT = Record(
@@ -364,20 +197,20 @@ ENV_FILE = Record(environment_file, {"path": text, "required": boolean, "format"
 
 SERVICE = Record(
     Service,
-    {"image": _nonempty(text), "command": _WORDS, "entrypoint": _WORDS, "environment": _ENVIRONMENT,
+    {"image": kinds.nonempty(text), "command": _WORDS, "entrypoint": _WORDS, "environment": _ENVIRONMENT,
      "working_dir": inside, "user": _USER, "group_add": _WORDS, "hostname": _HOSTNAME, "domainname": _HOSTNAME,
      "labels": _LABELS, "replicas": integer(0, 10_000),
      "container_name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -"),
-     "init": _init, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
+     "init": kinds.init, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
      "expose": _TEXTS, "volumes": listed(MOUNT), "depends_on": mapped(DEPENDENCY, short=True), "restart": RESTART,
      "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(ATTACHMENT, short=True),
      "network_mode": choice("bridge", "none", "host", what="network mode",
                             not_built={"service:": "use 'networks'", "container:": "use 'networks'"}),
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
-     "extra_hosts": mapped(listed(_address), short=True), "dns": listed(_address), "dns_search": _TEXTS,
-     "stop_signal": _signal, "stop_grace_period": duration, "cap_add": listed(_capability),
-     "cap_drop": listed(_capability),
-     "security_opt": listed(_security), "sysctls": mapped(_sysctl, short=True),
+     "extra_hosts": mapped(listed(kinds.address), short=True), "dns": listed(kinds.address), "dns_search": _TEXTS,
+     "stop_signal": kinds.signal, "stop_grace_period": duration, "cap_add": listed(kinds.capability),
+     "cap_drop": listed(kinds.capability),
+     "security_opt": listed(kinds.security), "sysctls": mapped(kinds.sysctl, short=True),
      "ulimits": mapped(ULIMIT, keys="|".join(support.ULIMITS), what="limit", hint="as in 'nofile'"),
      "shm_size": size, "oom_score_adj": integer(0, 1000), "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": listed(ENV_FILE)},
@@ -388,7 +221,7 @@ SERVICE = Record(
 
 NETWORK = Record(
     Network,
-    {"internal": boolean, "subnet": _subnet, "labels": _LABELS,
+    {"internal": boolean, "subnet": kinds.subnet, "labels": _LABELS,
      "ipam": nothing(("config",), support.IPAM_NOT_BUILT,
                      config=listed(nothing(("subnet",), ("aux_addresses", "gateway", "ip_range"))))},
     "a mapping", not_built=support.NETWORK_NOT_BUILT, named=True, extensions=True, checked=("ipam",),

@@ -17,7 +17,8 @@ from stackup.errors import BadInput
 from stackup.spec import support
 from stackup.spec.dump import dump
 from stackup.spec.load import load_text
-from stackup.spec.nodes import decode
+from stackup.spec.nodes import decode, parse
+from stackup.spec.report import Report
 from stackup.spec.templating import render
 from stackup.spec.validate import IMAGE, SERVICE
 
@@ -66,10 +67,16 @@ def mutate(tree: Any, chance: random.Random) -> Any:
     return tree
 
 
+def plain(sample: Path) -> Any:
+    root = parse(sample.read_text(), "stack.yaml", Report())
+    assert root is not None
+    return root.plain()
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda p: p.parent.name)
 def test_mutated_values(sample: Path) -> None:
     chance = random.Random(sample.parent.name)
-    tree = yaml.safe_load(sample.read_bytes())
+    tree = plain(sample)
     for _ in range(60):
         survives(yaml.safe_dump(mutate(tree, chance), sort_keys=False, allow_unicode=True))
 

@@ -1,0 +1,174 @@
+"""Values with rules of their own: each reads one canonical node, as the parts in `readers` do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stackup.spec import support
+from stackup.spec.model import Path
+from stackup.spec.nodes import Node, shorten
+from stackup.spec.readers import Reader, Reading, boolean, expected, integer, listed, matching, size, text, words
+from stackup.spec.suggest import did_you_mean
+
+
+def memory(node: Node, path: Path, reading: Reading) -> int:
+    value: int = size(node, path, reading)
+    if value < 1 << 20:
+        hint = f"did you mean '{node.text}M'?" if node.text.isdecimal() and value else "a container needs some"
+        reading.report.problem(node, f"{shorten(node.text)!r} is {value} bytes", hint)
+    return value
+
+
+def pids(node: Node, path: Path, reading: Reading) -> int | None:
+    if node.value in (-1, 0) and not isinstance(node.value, bool):
+        return None
+    value: int = integer(1, 1 << 22)(node, path, reading)
+    return value
+
+
+def test(node: Node, path: Path, reading: Reading) -> tuple[str, ...]:
+    value: tuple[str, ...] = listed(words, "text or a list")(node, path, reading)
+    if value and value[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        reading.report.problem(node.list[0], f"{shorten(value[0])!r} begins no check", "begin with CMD or CMD-SHELL")
+    elif value and value[0] != "NONE" and len(value) < 2:
+        reading.report.problem(node, f"no command after {value[0]}")
+    elif value and value[0] == "CMD-SHELL" and len(value) > 2:
+        reading.report.problem(node, "CMD-SHELL takes one text", "write CMD for a list of words")
+    return value
+
+
+def capability(node: Node, path: Path, reading: Reading) -> str:
+    value = text(node, path, reading).upper()
+    name = value.removeprefix("CAP_")
+    if name == "ALL":
+        return name
+    if value and name not in support.CAPABILITIES:
+        reading.report.problem(node, f"{node.value!r} is no capability", did_you_mean(name, support.CAPABILITIES))
+    return f"CAP_{name}"
+
+
+def init(node: Node, path: Path, reading: Reading) -> bool:
+    if boolean(node, path, reading):
+        reading.report.problem(node, "an init process of our own is not built yet", "leave it out")
+    return False
+
+
+def signal(node: Node, path: Path, reading: Reading) -> str:
+    import signal
+
+    value = words(node, path, reading).upper()
+    name = value if value.startswith("SIG") else f"SIG{value}"
+    known = {s.name for s in signal.Signals}
+    if value.isdecimal() and 1 <= int(value[:4]) <= 64:
+        return value
+    if name.startswith(("SIGRTMIN+", "SIGRTMAX-")) and name[9:].isdecimal() and int(name[9:11]) <= 30:
+        return name
+    if value and name not in known:
+        reading.report.problem(node, f"{shorten(node.text)!r} is no signal", did_you_mean(name, known))
+    return name
+
+
+def sysctl(node: Node, path: Path, reading: Reading) -> str:
+    name = str(path[-1])
+    if not name.startswith(support.SYSCTLS):
+        hint = "only net.*, fs.mqueue.* and kernel.{msg,shm,sem}* are a container's own"
+        reading.report.problem(node, f"{shorten(name)!r} belongs to the whole machine", hint, at_key=True)
+    return words(node, path, reading)
+
+
+_SECURITY = ("no-new-privileges", "seccomp", "apparmor", "systempaths")
+
+
+def security(node: Node, path: Path, reading: Reading) -> str:
+    value = text(node, path, reading)
+    name, _, setting = value.partition("=")
+    if name not in _SECURITY:
+        if value:
+            reading.report.problem(node, f"unknown security option {shorten(value)!r}", did_you_mean(name, _SECURITY))
+    elif name == "apparmor":
+        reading.report.problem(node, "an AppArmor profile is not built yet", "leave it out")
+    elif name == "seccomp" and setting != "unconfined":
+        reading.report.problem(node, "a seccomp profile of your own is not built yet", "write seccomp=unconfined")
+    elif name == "systempaths" and setting != "unconfined":
+        reading.report.problem(node, f"{shorten(value)!r} is no setting", "write systempaths=unconfined")
+    elif name == "no-new-privileges" and setting not in ("", "true", "false"):
+        reading.report.problem(node, f"{shorten(value)!r} is no setting", "write no-new-privileges=true")
+    return value
+
+
+def address(node: Node, path: Path, reading: Reading) -> str:
+    import ipaddress
+
+    value = text(node, path, reading)
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        if value not in ("", "host-gateway"):
+            reading.report.problem(node, f"{shorten(value)!r} is no address")
+    return value
+
+
+def ipv4(node: Node, path: Path, reading: Reading) -> str:
+    value = address(node, path, reading)
+    if ":" in value or value == "host-gateway":
+        reading.report.problem(node, f"{shorten(value)!r} is no IPv4 address")
+    return value
+
+
+def subnet(node: Node, path: Path, reading: Reading) -> str:
+    import ipaddress
+
+    value = text(node, path, reading)
+    try:
+        subnet = ipaddress.ip_network(value)
+    except ValueError as error:
+        reading.report.problem(
+            node, f"{shorten(value)!r} is no subnet", "as in '10.90.0.0/24'" if value else str(error)
+        )
+        return "0.0.0.0/0"
+    if subnet.version == 6:
+        reading.report.problem(node, "an IPv6 subnet is not built yet")
+    elif not 8 <= subnet.prefixlen <= 29:
+        reading.report.problem(
+            node, f"{value!r} is too {'small' if subnet.prefixlen > 29 else 'large'}", "from /8 to /29"
+        )
+    return value
+
+
+def octal(node: Node, path: Path, reading: Reading) -> str:
+    written = node.text.removeprefix("0o") if isinstance(node.value, int | str) else ""
+    if isinstance(node.value, bool) or not written or len(written) > 5 or written.strip("01234567"):
+        expected("a mode in octal digits", node, reading, "as in '0644'")
+        return "0644"
+    return written.lstrip("0").zfill(4)
+
+
+def tmpfs_mode(node: Node, path: Path, reading: Reading) -> int:
+    return int(octal(node, path, reading), 8)
+
+
+_OWNER = matching(r"[a-z_0-9][a-zA-Z0-9_.-]*(:[a-z_0-9][a-zA-Z0-9_.-]*)?", "owner", "as in '1000:1000'", words)
+
+
+def owner(node: Node, path: Path, reading: Reading) -> str:
+    """`user` alone means the group of the same name or number."""
+    value: str = _OWNER(node, path, reading)
+    return value if ":" in value else f"{value}:{value}"
+
+
+def nonempty(reader: Reader) -> Reader:
+    def read(node: Node, path: Path, reading: Reading) -> Any:
+        value = reader(node, path, reading)
+        if not value and node.value in ("", [], {}):
+            reading.report.problem(node, "is empty")
+        return value
+
+    return read
+
+
+def label(node: Node, path: Path, reading: Reading) -> str:
+    return "" if node.value is None else words(node, path, reading)
+
+
+def plain(node: Node, path: Path, reading: Reading) -> Any:
+    return node.plain()
