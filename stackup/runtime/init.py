@@ -118,6 +118,7 @@ def _raise_loopback(setup: Setup) -> None:
 
 def _enter_root(setup: Setup) -> None:
     rootfs.enter(setup.stage)
+    process.close_all_but({setup.channel.fileno(), *setup.stdio.descriptors()})  # no way back to the host's folders
     setup.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -171,17 +172,13 @@ def _look_up_user(setup: Setup) -> None:
         os.fchown(setup.pty[1], setup.who.uid, -1)
 
 
-def _make_working_folder(setup: Setup) -> None:
-    process.make_working_folder(setup.job)
+def _enter_working_folder(setup: Setup) -> None:
+    process.enter_working_folder(setup.job, setup.root)
 
 
 def _change_user(setup: Setup) -> None:
     process.change_user(setup.job, setup.who)
     process.tie_to_creator(setup.channel)
-
-
-def _enter_working_folder(setup: Setup) -> None:
-    process.enter_working_folder(setup.job)
 
 
 def _report_ready(setup: Setup) -> None:
@@ -200,9 +197,8 @@ def _execute(setup: Setup) -> None:
 
 _ENDING: tuple[Step, ...] = (
     ("look up the user", _look_up_user),
-    ("make the working directory", _make_working_folder),
-    ("change user", _change_user),
     ("enter the working directory", _enter_working_folder),
+    ("change user", _change_user),
     ("report", _report_ready),
 )
 

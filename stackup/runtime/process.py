@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from stackup.errors import KernelError, NotFound, StackupError
-from stackup.linux import syscalls
+from stackup.linux import beneath, syscalls
 from stackup.oci import Document
 from stackup.runtime import capabilities, seccomp, terminal, users
 from stackup.runtime.channel import Channel
@@ -100,11 +100,7 @@ class Job:
 
 
 def _filter(name: str, sets: Document | None) -> bytes | None:
-    if name == "unconfined":
-        return None
-    if name != "default":
-        raise StackupError(f"seccomp profile {name} is not known", hint="default and unconfined are")
-    return seccomp.profile(capabilities.DEFAULT if sets is None else sets.get("bounding") or ())
+    return seccomp.named(name, capabilities.DEFAULT if sets is None else sets.get("bounding") or ())
 
 
 def _limits(listed: list[Document] | tuple[()]) -> tuple[tuple[int, int, int], ...]:
@@ -227,21 +223,13 @@ def change_user(job: Job, who: users.Identity) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, number)
 
 
-def make_working_folder(job: Job) -> None:
-    """As root of the container, as Docker does; a link in its way is the image's own affair: we are inside its root."""
+def enter_working_folder(job: Job, root: int) -> None:
+    """As root of the container, made where missing, as Docker does. Magic links are not followed: a folder such as
+    /proc/self/fd/3 would be one that we hold (CVE-2024-21626)."""
     try:
-        os.makedirs(job.cwd, 0o755, exist_ok=True)
-    except FileExistsError as error:
-        raise StackupError(f"the working directory {job.cwd} is not a directory") from error
-    except OSError as error:
-        # A read-only root: entering it says what is wrong, if something is.
-        if error.errno != errno.EROFS:
-            raise KernelError.of(f"make the working directory {job.cwd}", error) from error
-
-
-def enter_working_folder(job: Job) -> None:
-    try:
-        os.chdir(job.cwd)
+        folder = beneath.open_folder(root, job.cwd, make=0o755)
+        os.fchdir(folder)
+        os.close(folder)
     except OSError as error:
         raise KernelError.of(f"enter the working directory {job.cwd}", error) from error
 
