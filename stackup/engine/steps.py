@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
 import signal as signals
 import socket
@@ -154,7 +155,8 @@ def sandbox(
     )  # fmt: skip
     etc = {p: p for p in ("/etc/resolv.conf", "/etc/hosts") if network == "host" and os.path.exists(p)}
     spec: Document = bundle.bundle(
-        service, {}, container_id=name, hostname="build", idmap=_ids(), cgroup_path="", etc=etc
+        service, {}, container_id=name, hostname="build", idmap=_ids(), cgroup_path="", etc=etc,
+        hard_limits={"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1]},
     )  # fmt: skip
     for mount in spec["mounts"]:
         if mount["destination"] in etc:  # ours stays ours, the step may only read it
