@@ -63,7 +63,7 @@ def test_errors_name_file_and_line(text: str, line: int, message: str, hint: str
         "{% macro f(n) %}{{ f(n-1) }}{% endmacro %}{{ f(1) }}",
         "{% set ns = namespace(x='x') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
         "{% set ns = namespace(x='x') %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-        "{% set ns = namespace(x='x') %}{% for i in [1]*99 %}{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}",
+        "{% set n = namespace(x='x') %}{% for i in [1]*99 %}{% set n.x %}{{ n.x }}{{ n.x }}{% endset %}{% endfor %}",
         "{% set ns = namespace(x=3) %}{% for i in range(999) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
         "{{ 'x' * 10**9 }}", "{{ [1] * 10**9 }}", "{{ 10 ** (10 ** 9) }}", "{{ '%999999999d' % 1 }}",
         "{{ '%*d' % (999999999, 1) }}", "{{ '{:999999999}'.format(1) }}", "{{ 'a'.center(10**9) }}",
