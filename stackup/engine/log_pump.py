@@ -122,6 +122,7 @@ class _Terminal:
     def __init__(self, master: int, fifo: str) -> None:
         self._into = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.master = os.dup(master)
+        os.set_blocking(self.master, False)  # the same open file for all who hold it
         self.ended = False
 
     def relay(self) -> None:
@@ -153,8 +154,8 @@ class Pump:
         self, container: str, *, terminal: int | None = None, limits: Limits = Limits(),
         problem: Callable[[KernelError], None] | None = None,
     ) -> None:  # fmt: skip
-        """`container`: its folder, with the FIFOs in it. `terminal`: the master of its pty, which stays the caller's
-        and must not block. Raises KernelError."""
+        """`container`: its folder, with the FIFOs in it. `terminal`: the master of its pty, which stays the
+        caller's and no longer blocks. Raises KernelError."""
         self._problem = problem
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pipes: dict[Stream, int] = {}

@@ -19,10 +19,12 @@ class Output:
         """Make the pipes, before the process that writes into them."""
         make_pipes(self._host.container(container_id))
 
-    def open(self, container_id: str) -> None:
-        """Pump what the container writes, from now on; its process has the pipes open."""
+    def open(self, container_id: str, terminal: int | None = None) -> None:
+        """Pump what the container writes, from now on; its process has the pipes open. `terminal`: its pty's master."""
         self.finish(container_id)
-        pump = Pump(self._host.container(container_id), problem=lambda error: _say(container_id, error))
+        pump = Pump(
+            self._host.container(container_id), terminal=terminal, problem=lambda error: _say(container_id, error)
+        )
         self._pumps[container_id] = pump
         pump.attach(asyncio.get_running_loop())
 

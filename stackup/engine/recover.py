@@ -109,7 +109,7 @@ def _take_up(world: World, record: ContainerRecord, pid: int, start_time: int, f
             record.id, state="running", pid=pid, start_time=start_time, boot_id=world.boot
         )  # fmt: skip
     try:
-        world.output.open(record.id)
+        world.output.open(record.id, fds.get("terminal"))
     except StackupError as error:
         print(f"container {record.id}: {error}", file=sys.stderr, flush=True)  # noqa: T201
 

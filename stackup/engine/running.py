@@ -46,7 +46,7 @@ async def launch(world: World, container_id: str) -> None:
         container_id, pid=live.pid, start_time=live.start_time, boot_id=world.boot, oom=False, health="none"
     )  # fmt: skip
     try:
-        world.output.open(container_id)
+        world.output.open(container_id, fds.get("terminal"))
         await world.networks.attach(record, live)
         await world.children.call("start", container=container_id)
     except BaseException:

@@ -281,7 +281,6 @@ def test_the_pump_takes_both_streams_of_a_container_and_every_later_run_of_it(tm
 def test_the_output_of_a_terminal_is_logged_to_its_end(tmp_path: Path) -> None:
     make_pipes(str(tmp_path))
     master, slave = os.openpty()
-    os.set_blocking(master, False)
 
     async def run() -> None:
         pump = Pump(str(tmp_path), terminal=master)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+
+from .project import Project
+from .testhost import TestHost
+
+SLEEP = "command: [sleep, infinity], stop_signal: SIGKILL, network_mode: none"
+
+TMPFS = "{type: tmpfs, target: /run/x, tmpfs: {size: 1M}}"
+FILLED = """
+  filled:
+    from: tools
+    layers:
+      - file: {target: /data/from-image, content: "hello", owner: "1000:1000", mode: "0640"}
+"""
+
+
+def test_a_fresh_volume_takes_the_images_folder_and_outlives_its_containers(host: TestHost) -> None:
+    project = Project(
+        host, f"  web: {{image: filled, {SLEEP}, volumes: ['data:/data']}}\nvolumes: {{data: {{}}}}\n", images=FILLED
+    )
+    project.up()
+    assert project.inside("web", "stat", "-c", "%u:%g %a", "/data/from-image").strip() == "1000:1000 640"
+    project.inside("web", "sh", "-c", "echo mine >/data/mine")
+    project.down()
+    project.up()
+    assert project.inside("web", "cat", "/data/mine") == "mine\n"
+    info = os.stat(host.root / "volumes/shop_data/mine")
+    assert (info.st_uid, info.st_gid) == (0, 0)  # the container's own ids, not the shifted ones
+    project.down("-v")
+    assert not os.path.exists(host.root / "volumes/shop_data")
+
+
+def test_an_anonymous_volume_goes_with_its_container(host: TestHost) -> None:
+    project = Project(host, f"  web: {{image: tools, {SLEEP}, volumes: ['/scratch']}}\n")
+    project.up()
+    project.inside("web", "touch", "/scratch/file")
+    (name,) = os.listdir(host.root / "volumes")
+    assert os.listdir(host.root / "volumes" / name) == ["file"]
+    project.down()
+    assert os.listdir(host.root / "volumes") == []
+
+
+def test_a_bind_source_shows_its_owner_as_the_containers_root_and_nobody_else(host: TestHost) -> None:
+    source = host.folder / "site"
+    source.mkdir()
+    (source / "theirs").write_text("")
+    os.chown(source, 1234, 1235)
+    project = Project(host, f"  web: {{image: tools, {SLEEP}, volumes: ['{source}:/site']}}\n")
+    project.up()
+    project.inside("web", "touch", "/site/mine")
+    info = os.stat(source / "mine")
+    assert (info.st_uid, info.st_gid) == (1234, 1235)
+    assert project.inside("web", "stat", "-c", "%u", "/site/theirs").strip() == "65534"  # host's root is nobody here
+    project.down()
+
+
+def test_a_read_only_volume_and_a_tmpfs_are_what_they_say(host: TestHost) -> None:
+    project = Project(
+        host,
+        f"  web: {{image: tools, {SLEEP}, volumes: ['data:/data:ro', {TMPFS}]}}\nvolumes: {{data: {{}}}}\n",
+    )
+    project.up()
+    refused = host.cli("-C", str(project.folder), "exec", "web", "touch", "/data/file", status=None)
+    assert "Read-only file system" in refused.stderr
+    project.inside("web", "touch", "/run/x/file")
+    assert " /run/x tmpfs rw," in project.inside("web", "cat", "/proc/mounts")
+    project.down("-v")
