@@ -57,7 +57,9 @@ class Box:
 
     service: dict[str, Any] = field(default_factory=dict)
     image: dict[str, Any] = field(default_factory=dict)  # the image's "config"
-    files: dict[str, str | bytes | tuple[str, str]] = field(default_factory=dict)  # of the image; ("link", target)
+    files: dict[str, str | bytes | tuple[str, str]] = field(
+        default_factory=dict
+    )  # of the image; ("link", target), ("fifo", "")
     sources: Mapping[str, Source] = field(default_factory=dict)
     resources: Document = field(default_factory=dict)
     argv: tuple[str, ...] = ()
@@ -96,7 +98,10 @@ def make_image(folder: Path, files: Mapping[str, str | bytes | tuple[str, str]])
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, tuple):
+        path.unlink(missing_ok=True)
+        if isinstance(content, tuple) and content[0] == "fifo":
+            os.mkfifo(path, 0o666)
+        elif isinstance(content, tuple):
             path.symlink_to(content[1])
         else:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from stackup.runtime import capabilities
 
 from .sandbox import CONTAINER, IDS, Box, attack
@@ -35,6 +37,26 @@ answer["setuid"] = probe.stdout.strip()
         shell = file.read()
     got = attack(host, script, Box(service={"user": "plain"}, files={"sh": shell})).value
     assert got == {"ids": [1000, 1000, []], "eff": ["0" * 16] * 2, "setuid": "1000"}
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_the_filter_stays_where_new_privileges_are_allowed(host: TestHost, user: str) -> None:
+    """seccomp(2) then needs CAP_SYS_ADMIN, so it has to come before the capabilities go."""
+    script = 'answer["nnp"], answer["filter"] = status("NoNewPrivs"), status("Seccomp")'
+    got = attack(host, script, Box(service={"security_opt": ("no-new-privileges:false",), "user": user}))
+    assert got.value == {"nnp": "0", "filter": "2"}, got.output
+
+
+def test_overlays_own_marks_cannot_be_forged(host: TestHost) -> None:
+    """A `user.overlay.redirect` that came through to the layer on disk would make any folder of the host appear."""
+    script = """
+open("/tmp/x", "w").close()
+for name in ("redirect", "metacopy", "opaque", "origin", "upper"):
+    attempt(os.setxattr, "/tmp/x", "user.overlay." + name, b"/etc")
+"""
+    attack(host, script)
+    marks = os.listxattr(host.root / "trees-of-test/upper/tmp/x")
+    assert [m for m in marks if m.startswith("user.overlay.") and not m.startswith("user.overlay.overlay.")] == []
 
 
 def test_no_descriptor_of_the_host_is_inherited(host: TestHost) -> None:
