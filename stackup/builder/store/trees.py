@@ -16,7 +16,7 @@ from stackup import oci, paths
 from stackup.builder import changeset
 from stackup.builder.changeset import Digested
 from stackup.builder.store.graph import Graph, LayerRow
-from stackup.errors import Conflict, KernelError
+from stackup.errors import Conflict, KernelError, NotFound
 from stackup.paths import Host
 
 PREFIX = "build-"
@@ -76,6 +76,17 @@ def commit(host: Host, graph: Graph, folder: str, found: Digested) -> None:
             graph.add_layer(LayerRow(found.diff_id, found.stream_size, found.tree_size), boot_id(host))
     except OSError as error:
         raise KernelError.of(f"move a layer to {target}", error) from error
+
+
+def stream(host: Host, diff_id: str) -> Iterator[bytes]:
+    """The bytes of a layer, made again from its tree: an uncompressed tar whose sha256 is the diff ID.
+
+    Raises NotFound. Hold `adding` meanwhile where others may collect.
+    """
+    folder = path(host, diff_id)
+    if not os.path.isdir(folder):
+        raise NotFound(f"the store has no layer {diff_id}")
+    return changeset.stream(folder)
 
 
 def present(host: Host, graph: Graph, diff_id: str) -> bool:
