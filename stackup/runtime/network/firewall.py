@@ -267,7 +267,6 @@ table ip {name} {{
   }}
   chain host_to_container {{
     type filter hook output priority filter; policy accept;
-    oifname {bridges} icmp type redirect drop
     oifname {bridges} ip daddr @subnets ip daddr . ip daddr != @endpoints goto refuse
   }}
 }}

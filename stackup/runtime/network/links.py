@@ -113,6 +113,9 @@ def _make_port(here: netlink.Socket, root_id: str, netns: int, one: Attachment) 
                 netlink.port_up(name, index),
                 netlink.bridge_entry(name, index, mac),
                 netlink.neighbour(bridge, bridge_index, one.address, mac),
+                # Through itself: the subnet's route would do, but then the kernel answers each packet between two
+                # containers with a redirect, and those use up the allowance for real icmp errors.
+                netlink.route(bridge, bridge_index, f"{one.address}/32", one.address),
             ]
         )
     except KernelError:

@@ -30,7 +30,6 @@ def of_bridge(link: str) -> tuple[Sysctl, ...]:
         Sysctl(f"net/ipv6/conf/{link}/disable_ipv6", "1", "IPv6 is left out"),
         Sysctl(f"{ipv4}/forwarding", "1", "the host routes between containers"),
         Sysctl(f"{ipv4}/route_localnet", "1", "answers to ports published on 127.0.0.1 arrive here"),
-        Sysctl(f"{ipv4}/send_redirects", "0", "containers have no shorter way"),
         Sysctl(f"{ipv4}/accept_redirects", "0", "containers do not choose the host's routes"),
     )
 

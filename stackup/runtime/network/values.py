@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Protocol = Literal["tcp", "udp"]
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 
 GATEWAY_MAC = "02:73:74:61:63:6b"
 """Every bridge of ours has this address: a container's frames are let in only when they go to it."""
