@@ -221,6 +221,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
     if error.context_mark and mark and report.line_of(Place(file, mark.line + 1)) in (None, ""):
         mark = error.context_mark  # the end of the file says nothing, what is open does
     place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+    while place.line > 1 and not report.line_of(place):
+        place = Place(file, place.line - 1, len(report.line_of(Place(file, place.line - 1)) or "") + 1)
     problem = error.problem or str(error)
     line = report.line_of(place) or ""
     character = line[place.column - 1 : place.column]

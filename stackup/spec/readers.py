@@ -231,7 +231,7 @@ class Record:
     def __call__(self, node: Node, path: Path, reading: Reading) -> Any:
         values: dict[str, Any] = {"name": path[-1]} if self.named else {}
         if not node.is_map:
-            expected(self.what, node, reading)
+            expected(self.what, node, reading, self._misplaced(node, path))
         values |= {key: self.placeholders.get(key, "") for key in self.required}
         meant: list[str] = []
         for key, child in node.items.items():
@@ -250,6 +250,12 @@ class Record:
             if node.get(key) is None and not any(f"'{key}'" in hint for hint in meant):
                 reading.report.problem(node, f"'{key}' is missing", self._instead(node), at_key=True)
         return self.make(**values)
+
+    def _misplaced(self, node: Node, path: Path) -> str | None:
+        """`services: {web: null, image: ...}` is what a missing indentation looks like."""
+        if self.named and path[-1] in (*self.fields, *self.also):
+            return f"indent it: '{path[-1]}' belongs to what stands above it"
+        return "is what follows indented?" if self.named and node.value is None else None
 
     def _instead(self, node: Node) -> str | None:
         return None if node.items else f"has {found(tuple(self.fields))}"

@@ -79,6 +79,7 @@ def test_deep_nesting_is_refused_and_does_not_end_the_process(piece: str) -> Non
             "stack.yaml:2:1: not YAML: found character that cannot start any token .*; YAML is indented with",
         ),
         ("a: [1", r"stack.yaml:1:4: not YAML: did not find expected ',' or '\]'"),
+        ("a: 1\nb: [", "stack.yaml:2:5: not YAML: did not find expected node content"),
         ("a: b: c", "stack.yaml:1:5: not YAML: mapping values are not allowed in this context; put quotes"),
         ("a: *x", r"stack.yaml:1:4: a: no anchor &x before this alias"),
         ("&a [*a]", r"stack.yaml:1:5: \[0\]: the alias \*a stands inside its own anchor"),
@@ -263,6 +264,12 @@ def test_a_source_stays_in_the_folder(tmp_path: Path) -> None:
         load_text(f"images: {{a: {{layers: [{layers}]}}}}", str(tmp_path / "stack" / "stack.yaml"), environment={})
     told = [problem.message for problem in raised.value.problems]
     assert [("leaves" in t, "no file or folder" in t) for t in told] == [(True, False)] * 4 + [(False, True)]
+
+
+def test_a_missing_indentation_is_recognised() -> None:
+    told = problems("services:\n  web:\n  image: 'debian:12'\n")
+    assert told[0].endswith("found nothing; is what follows indented?")
+    assert told[1].endswith("indent it: 'image' belongs to what stands above it")
 
 
 def test_one_mistake_is_one_problem() -> None:
