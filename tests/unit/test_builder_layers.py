@@ -180,10 +180,10 @@ def test_what_a_higher_layer_deleted_is_not_there(tmp_path: Path) -> None:
 
 
 def test_templates_are_rendered_strictly_in_a_sandbox(tmp_path: Path) -> None:
-    project(tmp_path, {"t": "a\n{{ who }}\n", "bad": "x\n{% if %}", "evil": "\n\n{{ ''.__class__.__mro__ }}"})
+    project(tmp_path, {"t": "a\n{{ vars.who }}\n", "bad": "x\n{% if %}", "evil": "\n\n{{ ''.__class__.__mro__ }}"})
     assert top(tmp_path, Template(source="t", target="/t", vars={"who": "you"}))["t"] == "0644 0:0 a\nyou"
     for source, line, said in (
-        ("t", 2, "'who' is undefined"),
+        ("t", 2, "no 'who' in the variables"),
         ("bad", 2, "Expected an expression"),
         ("evil", 3, "unsafe"),
     ):
