@@ -184,7 +184,7 @@ def test_templates_are_rendered_strictly_in_a_sandbox(tmp_path: Path) -> None:
     assert top(tmp_path, Template(source="t", target="/t", vars={"who": "you"}))["t"] == "0644 0:0 a\nyou"
     for source, line, said in (
         ("t", 2, "no 'who' in the variables"),
-        ("bad", 2, "Expected an expression"),
+        ("bad", 2, "expected an expression"),
         ("evil", 3, "unsafe"),
     ):
         with pytest.raises(BadInput, match=said) as caught:
