@@ -29,14 +29,13 @@ def start_pair(host: paths.Host, *, wait: float | None = 30.0, supervisor: str |
             return False
         listener = _listen(host)
         try:
-            options = ["--root", host.root, "--control", str(listener.fileno())]
-            _launch([*options, *(("--supervisor", supervisor) if supervisor else ())], (listener.fileno(),))
+            _launch(_options(host, listener, supervisor), (listener.fileno(),))
         finally:
             listener.close()
     return True
 
 
-def foreground(host: paths.Host) -> NoReturn:
+def foreground(host: paths.Host, *, supervisor: str | None = None) -> NoReturn:
     """Become the spawner of a root, for a service manager: SIGTERM or SIGINT end it and the supervisor, and nothing
     else. Conflict where the root is served already."""
     with paths.lock(os.path.join(host.run, "start.lock"), wait=30.0, purpose="starts the supervisor"):
@@ -44,8 +43,13 @@ def foreground(host: paths.Host) -> NoReturn:
             raise Conflict(f"a supervisor serves {host.root} already", hint="end its stacks first: stackup ls")
         listener = _listen(host)
         os.set_inheritable(listener.fileno(), True)
-        argv, environment = _command(["--foreground", "--root", host.root, "--control", str(listener.fileno())])
+        argv, environment = _command(["--foreground", *_options(host, listener, supervisor)])
         os.execve(argv[0], argv, environment)  # the lock goes with its descriptor, the socket stays
+
+
+def _options(host: paths.Host, listener: socket.socket, supervisor: str | None) -> list[str]:
+    options = ["--root", host.root, "--control", str(listener.fileno())]
+    return [*options, "--supervisor", supervisor] if supervisor else options
 
 
 def is_served(host: paths.Host) -> bool:
