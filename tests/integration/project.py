@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
-from .testhost import TestHost, eventually, write_stack
+from .testhost import TestHost, write_stack
 
 HEAD = """
 name: {name}
@@ -47,17 +48,13 @@ class Project:
 
     def until(self, service: str, **wanted: Any) -> dict[str, Any]:
         """The row of `ps` once it says what is wanted."""
-        last: dict[str, Any] = {}
-
-        def there() -> dict[str, Any] | None:
-            last.clear()
-            last.update(self.row(service))
-            return last if all(last.get(k) == v for k, v in wanted.items()) else None
-
-        try:
-            return dict(eventually(there, 20))
-        except AssertionError:
-            raise AssertionError(f"{service} never became {wanted}; it is {last}") from None
+        deadline = time.monotonic() + 20
+        while True:
+            row = self.row(service)
+            if all(row.get(k) == v for k, v in wanted.items()):
+                return row
+            assert time.monotonic() < deadline, f"{service} never became {wanted}; it is {row}"
+            time.sleep(0.05)
 
     def lines(self, *argv: str) -> list[str]:
         """What the services said, without the prefixes."""
