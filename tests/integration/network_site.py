@@ -141,8 +141,8 @@ def ask_tcp(address: str, port: int = 80, wait: float = 3) -> str:
 def ask_udp(address: str, port: int = 80, wait: float = 3) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.settimeout(wait)
-        one.connect((address, port))
         try:
+            one.connect((address, port))
             one.send(b"?")
             return one.recv(200).decode()
         except ConnectionRefusedError:

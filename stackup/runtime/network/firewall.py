@@ -212,6 +212,7 @@ table ip {name} {{
     iifname {bridges} meta l4proto {{ tcp, udp }} th dport 53 dnat to ip daddr map @dns
     iifname . ip daddr vmap @services
     ip daddr 127.0.0.0/8 accept
+    iifname @internal accept
     fib daddr type local jump to_published
   }}
   chain output {{
