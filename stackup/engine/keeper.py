@@ -41,7 +41,7 @@ class Keeper:
                 timer = asyncio.get_running_loop().call_later(after, self._due, record.id)
                 self._timers[record.id] = (timer, time.time() + after)
             case restart.Stay():
-                self._world.records.change_container(record.id, bump=True)
+                self._world.records.bump(record.stack)  # an end that nobody answers is something to plan for
         self._world.notify()
 
     def _due(self, container_id: str) -> None:

@@ -98,7 +98,7 @@ class Networks:
         await self.world.blocking(self._fabric.delete, value)
         self._values.pop(record.name, None)
         self._released.pop(record.name, None)
-        self.names.end(self.world, value)
+        await self.names.end(self.world, record.name)
         self._records.delete_network(record)
         self.changed(stack)
         await self.settle()
@@ -252,7 +252,7 @@ class Networks:
 
     async def close(self) -> None:
         """The root's last stack is down: nothing of ours stays in the kernel."""
-        self.names.close()
+        await self.names.close()
         self.ports.close()
         if self._records.recall(_USED):
             await self.world.blocking(self._fabric.clear)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from stackup import paths
@@ -59,6 +60,10 @@ class Supervisor:
             self.server = Server(_listener(found), self.handlers, self._idle)
             asyncio.get_running_loop().call_later(_FIRST_CONNECTION, self._idle)
             await self._ended.wait()
+        except Exception:
+            traceback.print_exc()  # before the channel closes: the spawner ends a supervisor that has let go of it
+            sys.stderr.flush()
+            raise
         finally:
             await self._close()
 

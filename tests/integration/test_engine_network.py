@@ -1,0 +1,103 @@
+"""Services reach one another by name, and are reached by a published port; nothing of it is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from .engine_helpers import Project
+from .testhost import TestHost, eventually
+
+SERVER = """
+import os, socket, sys
+server = socket.create_server(("0.0.0.0", 8080))
+while True:
+    connection, peer = server.accept()
+    connection.sendall(os.uname().nodename.encode())
+    connection.close()
+"""
+
+STACK = """
+name: net
+images:
+  python: {layers: [{host: {programs: [sh, sleep, cat, python3]}}]}
+  server:
+    from: python
+    layers: [{copy: "./server.py:/server.py"}, {copy: "./ask.py:/ask.py"}]
+    config: {command: [python3, /server.py]}
+services:
+  web: {image: server, replicas: 2, ports: ["18080:8080"]}
+  client: {image: server, command: [sleep, infinity], depends_on: [web]}
+"""
+
+ASK = """
+import socket, sys
+print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).recv(100).decode())
+"""
+
+
+@pytest.fixture
+def project(host: TestHost) -> Iterator[Project]:
+    one = Project(host, host.folder / "project")
+    one.write(STACK)
+    (one.folder / "server.py").write_text(SERVER)
+    (one.folder / "ask.py").write_text(ASK)
+    one("up")
+    yield one
+    one("down")
+    assert host.leftovers() == []
+
+
+def _ask(project: Project, name: str, port: int = 8080) -> str:
+    return project("exec", "client", "python3", "/ask.py", name, str(port)).strip()
+
+
+def _from_host(project: Project, port: int = 18080) -> str:
+    script = f"python3 {project.folder}/ask.py 127.0.0.1 {port}"
+    return project.host.sh(script, check=False).strip()
+
+
+def _ids(project: Project) -> set[str]:
+    return {r["id"] for r in project.rows() if r["service"] == "web"}
+
+
+def test_a_service_name_reaches_every_replica(project: Project) -> None:
+    eventually(lambda: {_ask(project, "web") for _ in range(6)} == _ids(project))
+    lines = project("exec", "client", "python3", "-c", "import socket; print(socket.gethostbyname_ex('tasks.web')[2])")
+    assert len(json.loads(lines.replace("'", '"'))) == 2
+
+
+def test_a_published_port_is_spread_over_the_replicas(project: Project) -> None:
+    eventually(lambda: {_from_host(project) for _ in range(8)} == _ids(project))
+
+
+def test_a_published_port_survives_the_death_of_everything_of_ours(project: Project) -> None:
+    eventually(lambda: _from_host(project) in _ids(project))
+    project.kill(project.spawner(), project.supervisor())
+    assert _from_host(project) in _ids(project)
+    before = _ids(project)
+    project("up")
+    assert _from_host(project) in before
+    assert _ask(project, "web") in before
+
+
+def test_a_taken_port_is_an_error_that_names_it(project: Project) -> None:
+    other = Project(project.host, project.host.folder / "other")
+    other.write(STACK.replace("name: net", "name: other").replace("server:\n    from", "server:\n    from"))
+    (other.folder / "server.py").write_text(SERVER)
+    (other.folder / "ask.py").write_text(ASK)
+    done = project.host.cli("-C", str(other.folder), "up", status=1)
+    assert "18080" in done.stderr
+    other("down")
+
+
+def test_a_stopped_replica_is_asked_no_more(project: Project) -> None:
+    eventually(lambda: len({_from_host(project) for _ in range(8)}) == 2)
+    row = project.row("web", 1)
+    os.kill(row["pid"], 9)
+    project.until("web", state="exited")
+    other = project.row("web", 2)["id"]
+    eventually(lambda: {_from_host(project) for _ in range(4)} == {other})

@@ -1,0 +1,121 @@
+"""Crash-only: whatever of ours is killed, containers run on, nothing said is lost, and the next moment converges."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from .engine_helpers import Project
+from .testhost import TestHost, eventually
+
+COUNTER = """
+name: count
+images:
+  tools: {layers: [{host: {programs: [sh, sleep, cat]}}]}
+services:
+  counter:
+    image: tools
+    network_mode: none
+    restart: "%s"
+    command: [sh, -c, 'trap "exit 7" TERM; n=0; while true; do n=$((n+1)); echo "line $n"; sleep 0.02; done']
+    stop_grace_period: 2s
+"""
+
+
+@pytest.fixture
+def counter(host: TestHost) -> Iterator[Project]:
+    project = Project(host, host.folder / "project")
+    project.write(COUNTER % "no")
+    project("up")
+    yield project
+    project("down")
+
+
+def _lines(project: Project) -> list[str]:
+    return project("logs").splitlines()
+
+
+def _no_gap(project: Project) -> int:
+    """The numbers said so far stand in the log one after the other, each once; the last of them."""
+    numbers = [int(line.rsplit(" ", 1)[1]) for line in _lines(project)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return len(numbers)
+
+
+def test_a_killed_supervisor_comes_back_and_nothing_is_lost(counter: Project) -> None:
+    before = counter.row("counter")
+    said = eventually(lambda: _no_gap(counter))
+    old = counter.supervisor()
+    counter.kill(old)
+    eventually(lambda: counter.supervisor() != old)
+    assert counter.row("counter")["pid"] == before["pid"]
+    eventually(lambda: _no_gap(counter) > said + 20)
+    assert counter("plan").startswith("nothing to do")
+
+
+def test_an_end_while_the_supervisor_is_away_is_known_with_its_code(counter: Project) -> None:
+    pid = counter.row("counter")["pid"]
+    os.kill(counter.supervisor(), signal.SIGSTOP)  # away, but not replaced
+    os.kill(pid, signal.SIGTERM)
+    counter.kill(counter.supervisor())
+    row = counter.until("counter", state="exited")
+    assert (row["exit_code"], row["exit"]) == (7, "exited 7")
+
+
+def test_a_killed_spawner_is_replaced_and_the_container_stays(counter: Project) -> None:
+    before = counter.row("counter")
+    old = counter.spawner()
+    supervisor = counter.supervisor()
+    counter.kill(old)
+    assert eventually(lambda: counter("exec", "counter", "sh", "-c", "echo hi", status=None)) == "hi\n"
+    assert counter.supervisor() == supervisor
+    assert counter.row("counter")["pid"] == before["pid"]
+    os.kill(before["pid"], signal.SIGTERM)
+    row = eventually(lambda: (r := counter.row("counter"))["exit"] and r)
+    assert row["state"] == "exited"
+    assert row["exit"] in ("exited 7", "ended, nobody knows how")
+
+
+def test_both_killed_the_next_command_takes_everything_up(counter: Project) -> None:
+    before = counter.row("counter")
+    said = eventually(lambda: _no_gap(counter))
+    counter.kill(counter.spawner(), counter.supervisor())
+    assert counter("plan").startswith("nothing to do")  # read without anybody running
+    counter("up")
+    assert counter.row("counter")["pid"] == before["pid"]
+    eventually(lambda: _no_gap(counter) > said + 20)
+    assert counter("exec", "counter", "sh", "-c", "echo hi") == "hi\n"
+
+
+def test_both_killed_and_the_container_too_it_is_started_again(counter: Project) -> None:
+    before = counter.row("counter")
+    counter.kill(counter.spawner(), counter.supervisor())
+    counter.kill(before["pid"])
+    row = counter.row("counter")
+    assert row["state"] == "exited"
+    counter("up")
+    assert counter.until("counter", state="running")["pid"] != before["pid"]
+
+
+def test_down_after_both_were_killed_leaves_nothing(counter: Project) -> None:
+    counter.kill(counter.spawner(), counter.supervisor())
+    counter("down")
+    assert counter.host.leftovers() == []
+
+
+def test_a_policy_holds_across_the_death_of_the_supervisor(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    project.write(COUNTER % "always")
+    project("up")
+    before = project.row("counter")
+    supervisor = project.supervisor()
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(before["pid"], signal.SIGKILL)
+    project.kill(supervisor)
+    row = eventually(lambda: (r := project.row("counter"))["state"] == "running" and r["pid"] != before["pid"] and r)
+    assert row["id"] == before["id"]
+    assert row["restarts"] == 1
+    project("down")
