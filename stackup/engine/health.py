@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stackup.engine.records import CheckResult
 from stackup.errors import StackupError
 from stackup.oci import Document
 from stackup.spec.model import Healthcheck, Service
@@ -24,20 +25,6 @@ State = Literal["starting", "healthy", "unhealthy"]
 FIRST_PAUSE = 0.1  # seconds; doubled with each look while starting, up to `start_interval`
 KEPT_RESULTS = 5
 KEPT_OUTPUT = 4096  # bytes of each result's output
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One run of a check. `began`, `ended`: unix seconds. `code` None: it was ended after `timeout`, or never ran."""
-
-    began: float
-    ended: float
-    code: int | None
-    output: str = ""
-
-    @property
-    def good(self) -> bool:
-        return self.code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +109,28 @@ Execute = Callable[[tuple[str, ...], float], Awaitable[tuple[int | None, bytes]]
 
 
 class Checker:
-    """Runs the check of one container again and again. `status` and `results` (newest last) are for looking at."""
+    """Runs the check of one container again and again. `status`, and the last `results` (newest last), are to look at.
+
+    `changed` is called whenever the state is another one, `noted` after each run, both in the loop's thread.
+    """
 
     def __init__(
         self, check: Healthcheck, execute: Execute, changed: Callable[[State], None],
-        *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *, noted: Callable[[tuple[CheckResult, ...]], None] = lambda results: None,
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
-        """`changed` is called in the loop's thread whenever the state is another one."""
         argv = command(check)
         assert argv is not None, "there is nothing to run"
         self._argv = argv
         self._check = check
         self._execute = execute
         self._changed = changed
+        self._noted = noted
         self._clock = clock
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
         self.status = Status(since=clock())
-        self.results: deque[Result] = deque(maxlen=KEPT_RESULTS)
+        self.results: deque[CheckResult] = deque(maxlen=KEPT_RESULTS)
 
     def start(self, state: State = "starting") -> None:
         """Begin; `state`: what was known of a container that ran on while we were away."""
@@ -164,7 +155,8 @@ class Checker:
     async def once(self) -> None:
         began, moment = time.time(), self._clock()
         code, output = await self._run()
-        self.results.append(Result(began, time.time(), code, output))
+        self.results.append(CheckResult(began, time.time(), code, output))
+        self._noted(tuple(self.results))
         before = self.status.state
         self.status = after(self._check, self.status, code == 0, moment)
         if self.status.state != before:

@@ -16,6 +16,7 @@ from stackup.engine.log_reader import LogLine, StreamReader
 __all__ = ["LogLine", "read", "read_many"]
 
 POLL = 0.05  # seconds between two looks while following
+REFRESH = 0.5  # seconds between two questions who there is to follow
 
 
 def read(
@@ -32,7 +33,7 @@ def read_many(
 ) -> Iterator[LogLine]:  # fmt: skip
     """The lines of several containers, merged by time.
 
-    `sources()` gives log folder -> label; while following it is asked again at every look, so that a container made
+    `sources()` gives log folder -> label; while following it is asked again now and then, so that a container made
     later joins in. A folder may not be there yet. `since`: seconds since the epoch, compared with a line's time.
     `tail`: the last so many lines of each container, of what is there at first. `follow` goes on until the iterator is
     closed or `finished()` says so; then what is left is read.
@@ -44,12 +45,16 @@ def read_many(
             yield from following.first(tail, final=True)
             return
         yield from following.first(tail, final=False)
-        while not (finished is not None and finished()):
+        asked = time.monotonic()
+        while True:
             time.sleep(POLL)
-            now = sources()
-            following.join(now, None)
+            if time.monotonic() - asked >= REFRESH:
+                if finished is not None and finished():
+                    break
+                asked, now = time.monotonic(), sources()
+                following.join(now, None)
+                yield from following.leave(now)
             yield from following.more()
-            yield from following.leave(now)
         yield from following.more(final=True)
     finally:
         following.close()

@@ -9,152 +9,53 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Unpack
 
 from stackup.db import Database, open_database, open_readonly
 from stackup.engine.leases import Ledger
+from stackup.engine.record_values import (
+    CheckResult,
+    ContainerChanges,
+    ContainerRecord,
+    GenerationRecord,
+    JournalEntry,
+    NetworkRecord,
+    StackRecord,
+    State,
+    Status,
+    VolumeRecord,
+    Wish,
+)
 from stackup.engine.rows import Table
 from stackup.engine.schema import SCHEMA
 from stackup.errors import NotFound
 from stackup.oci import canonical_json
 from stackup.paths import Host
 from stackup.planner.desired import Desired
-from stackup.planner.observed import Health
 from stackup.spec.model import Network, Service
 from stackup.values import from_plain, to_plain
 
-State = Literal["created", "running", "exited"]
-Wish = Literal["running", "stopped"]
-Status = Literal["pending", "current", "past"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackRecord:
-    """A stack that was brought up here. `held`: the user stopped all of it."""
-
-    name: str
-    folder: str
-    file: str
-    serial: int = 0
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRecord:
-    """A replica. `service` and `digest` (manifest) are what it was made from; `wish` is what the supervisor works for.
-
-    `pid`, `start_time` (clock ticks after boot, /proc/PID/stat) and `boot_id` name the process while it runs.
-    `id_base`: first host id of its user namespace, None where it has none. `addresses`: network key -> address.
-    `exit` tells the last end in words ("exited 1", "OOM-killed at 64M"), None while it never ended; so do `exit_code`
-    (128 + n for signal n) and `signal`. `restarts` counts starts by policy since the user last started it.
-    `held`: stopped or killed by the user, so no policy starts it.
-    """
-
-    id: str
-    stack: str
-    service_name: str
-    number: int
-    digest: str
-    service: Service
-    generation: int = 0
-    state: State = "created"
-    wish: Wish = "running"
-    held: bool = False
-    id_base: int | None = None
-    id_size: int = 65536
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    cgroup: str = ""
-    pid: int | None = None
-    start_time: int | None = None
-    boot_id: str | None = None
-    created: float = 0.0
-    started: float | None = None
-    finished: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    exit: str | None = None
-    oom: bool = False
-    restarts: int = 0
-    health: Health = "none"
-
-
-class ContainerChanges(TypedDict, total=False):
-    """Fields of a ContainerRecord that `change_container` may set."""
-
-    generation: int
-    state: State
-    wish: Wish
-    held: bool
-    digest: str
-    service: Service
-    id_base: int | None
-    id_size: int
-    addresses: Mapping[str, str]
-    cgroup: str
-    pid: int | None
-    start_time: int | None
-    boot_id: str | None
-    started: float | None
-    finished: float | None
-    exit_code: int | None
-    signal: int | None
-    exit: str | None
-    oom: bool
-    restarts: int
-    health: Health
-
+__all__ = [
+    "CheckResult",
+    "ContainerChanges",
+    "ContainerRecord",
+    "GenerationRecord",
+    "JournalEntry",
+    "NetworkRecord",
+    "Records",
+    "StackRecord",
+    "State",
+    "Status",
+    "VolumeRecord",
+    "Wish",
+    "open_records",
+    "read",
+]
 
 # A crash loop, a health flip or a new pid must not make a plan stale: what the plan was made from has not moved.
 _PLANNED = frozenset(("wish", "held", "digest", "service"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRecord:
-    """`name` as kept in the root (`<stack>_<key>`), `bridge` the link's name, `network` as it was applied."""
-
-    name: str
-    stack: str
-    key: str
-    subnet: str
-    bridge: str
-    network: Network
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeRecord:
-    """A named volume; its folder is `Host.volume(name)`. Anonymous ones are named after their container, unrecorded."""
-
-    name: str
-    stack: str | None = None
-    key: str | None = None
-    created: float = 0.0
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRecord:
-    """A wish that was applied: *pending* before its first operation, *current* after its last, then *past*."""
-
-    stack: str
-    number: int
-    status: Status
-    time: float
-    desired: Desired
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalEntry:
-    """An operation that began and has no end yet: where to look after a crash."""
-
-    id: int
-    stack: str
-    resource: str
-    operation: Any
-    began: float
-
 
 _STACKS = Table(StackRecord, "stacks", "name")
 _CONTAINERS = Table(ContainerRecord, "containers", "id", json={"service": Service, "addresses": Mapping[str, str]})
@@ -316,9 +217,22 @@ class Records:
         """Set some fields. The serial moves with wish, held, digest and service, and where `bump` says so (an end that
         no policy answers, for example)."""
         with self.step():
-            _CONTAINERS.change(self._db, container_id, changes)
+            if changes:
+                _CONTAINERS.change(self._db, container_id, changes)
             if bump or not _PLANNED.isdisjoint(changes):
                 self._bump_of(container_id)
+
+    def put_checks(self, container_id: str, results: Sequence[CheckResult]) -> None:
+        """The last results of a container's health check, oldest first; nothing for a container that is gone."""
+        self._db.execute(
+            "INSERT INTO checks (container, results) SELECT id, ? FROM containers WHERE id = ?"
+            " ON CONFLICT (container) DO UPDATE SET results = excluded.results",
+            (canonical_json(to_plain(tuple(results))).decode(), container_id),
+        )
+
+    def checks(self, container_id: str) -> tuple[CheckResult, ...]:
+        row = self._db.one("SELECT results FROM checks WHERE container = ?", (container_id,))
+        return tuple(from_plain(CheckResult, plain) for plain in json.loads(row[0])) if row else ()
 
     def delete_container(self, container_id: str) -> None:
         """Forget a container and give back all that it had leased."""

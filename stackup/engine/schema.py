@@ -94,4 +94,10 @@ SCHEMA: tuple[str, ...] = (
         value TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE checks (
+        container TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,
+        results TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from stackup.engine.health import Checker, Status, after, command, effective, pause
+from stackup.engine.records import CheckResult
 from stackup.errors import StackupError
 from stackup.spec.model import Healthcheck, Service
 
@@ -109,16 +110,21 @@ class Scripted:
 
 def checked(script: Scripted, check: Healthcheck = CHECK) -> tuple[Checker, list[str]]:
     changes: list[str] = []
+    noted: list[tuple[CheckResult, ...]] = []
 
     async def main() -> Checker:
-        checker = Checker(check, script.execute, changes.append, clock=lambda: script.now, sleep=script.sleep)
+        checker = Checker(
+            check, script.execute, changes.append, noted=noted.append, clock=lambda: script.now, sleep=script.sleep
+        )
         try:
             await checker.run()
         except asyncio.CancelledError:
             pass
         return checker
 
-    return asyncio.run(main()), changes
+    checker = asyncio.run(main())
+    assert noted[-1] == tuple(checker.results)
+    return checker, changes
 
 
 def test_changes_are_told_once_and_the_last_results_are_kept_with_their_output() -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from stackup.engine.records import ContainerRecord, NetworkRecord, Records, VolumeRecord, open_records, read
+from stackup.engine.records import (
+    CheckResult,
+    ContainerRecord,
+    NetworkRecord,
+    Records,
+    VolumeRecord,
+    open_records,
+    read,
+)
 from stackup.errors import Conflict, StackupError
 from stackup.paths import Host
 from stackup.planner.desired import Desired, DesiredVolume
@@ -55,6 +63,17 @@ def test_what_a_plan_was_made_from_moves_the_serial_and_a_crash_loop_does_not(re
     assert records.serial("shop") == before + 3
     records.delete_container("c0ffee000001")
     assert records.serial("shop") == before + 4
+
+
+def test_the_last_health_checks_are_kept_with_the_container_and_go_with_it(records: Records) -> None:
+    results = (CheckResult(1.0, 2.0, 0, "fine"), CheckResult(3.0, 4.5, None, "it did not end"))
+    records.put_checks("c0ffee000001", results)  # not there any more: no error
+    records.add_container(container())
+    records.put_checks("c0ffee000001", results[:1])
+    records.put_checks("c0ffee000001", results)
+    assert records.checks("c0ffee000001") == results
+    records.delete_container("c0ffee000001")
+    assert records.checks("c0ffee000001") == ()
 
 
 def test_a_step_is_all_or_nothing(records: Records) -> None:
