@@ -97,6 +97,7 @@ class Keeper:
             check,
             lambda argv, timeout: self._execute(container_id, argv, timeout),
             lambda state: self._healthy(container_id, state),
+            noted=lambda results: self._world.records.put_checks(container_id, results),
         )  # fmt: skip
         self._checkers[container_id] = checker
         known = record.health if record.health != "none" else "starting"

@@ -52,6 +52,7 @@ class Performer:
                 volumes.create(self.world.host, self.world.records, self._wish, operation.key)
                 return "created"
             case DeleteVolume():
+                volumes.refuse_in_use(self.world.records, operation.name)
                 await self.world.blocking(volumes.remove_files, self.world.host, operation.name)
                 volumes.forget(self.world.records, operation.name)
                 return "deleted"

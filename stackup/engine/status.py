@@ -107,8 +107,13 @@ def inspect(host: Host, records: Records, stack: str, service: str) -> Document:
         "generation": generation.number if generation else None,
         "digest": wished.digest if wished else None,
         "wish": to_plain(wished.service) if wished else None,
-        "replicas": [{**to_plain(r), "spec": _spec(host, r.id)} for r in rows],
+        "replicas": [{**to_plain(r), "checks": _checks(records, r.id), "spec": _spec(host, r.id)} for r in rows],
     }
+
+
+def _checks(records: Records, container_id: str | None) -> list[Document]:
+    """The last runs of its health check, oldest first."""
+    return [to_plain(result) for result in records.checks(container_id)] if container_id else []
 
 
 def _spec(host: Host, container_id: str | None) -> Document | None:

@@ -50,9 +50,16 @@ def _meets(world: World, keeper: Keeper, record: ContainerRecord, condition: Con
         return False
     if condition == "service_healthy":
         if record.health == "unhealthy":
-            raise _failed(record, "it is unhealthy")
+            raise _failed(record, _unhealthy(world, record))
         return record.health == "healthy" or not keeper.checked(record.id)
     return condition == "service_started"
+
+
+def _unhealthy(world: World, record: ContainerRecord) -> str:
+    """With the last line that its check said, which most often is the reason."""
+    results = world.records.checks(record.id)
+    said = results[-1].output.strip().splitlines() if results else []
+    return f"it is unhealthy: {said[-1][:200]}" if said else "it is unhealthy"
 
 
 def _failed(record: ContainerRecord, why: str) -> StackupError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -58,12 +59,14 @@ def test_up_wait_fails_for_a_service_that_never_gets_healthy_and_says_which(host
     network_mode: none
     command: [sleep, infinity]
     stop_signal: SIGKILL
-    healthcheck: {test: [CMD, ls, /never], interval: 0.2s, retries: 2}
+    healthcheck: {test: [CMD-SHELL, "echo no answer; exit 1"], interval: 0.2s, retries: 2}
 """,
     )
     done = host.cli("-C", str(project.folder), "up", "--wait", status=1)
     assert "service:web/1" in done.stderr
-    assert "unhealthy" in done.stderr
+    assert "it is unhealthy: no answer" in done.stderr
+    (replica,) = json.loads(project.cli("inspect", "web"))["replicas"]
+    assert [(c["code"], c["output"]) for c in replica["checks"]][-2:] == [(1, "no answer\n")] * 2
     project.down()
 
 

@@ -67,3 +67,24 @@ def test_a_read_only_volume_and_a_tmpfs_are_what_they_say(host: TestHost) -> Non
     project.inside("web", "touch", "/run/x/file")
     assert " /run/x tmpfs rw," in project.inside("web", "cat", "/proc/mounts")
     project.down("-v")
+
+
+def test_a_volume_that_another_stack_mounts_is_not_taken_away(host: TestHost) -> None:
+    owner = Project(host, f"  web: {{image: tools, {SLEEP}, volumes: ['data:/data']}}\nvolumes: {{data: {{}}}}\n")
+    owner.up()
+    owner.inside("web", "touch", "/data/precious")
+    guest = Project(
+        host,
+        f"  web: {{image: tools, {SLEEP}, volumes: ['data:/data']}}\n"
+        "volumes: {data: {external: true, name: shop_data}}\n",
+        name="guest",
+    )
+    guest.up()
+    assert guest.inside("web", "ls", "/data") == "precious\n"
+    done = host.cli("-C", str(owner.folder), "down", "-v", status=1)
+    assert "volume shop_data is in use by guest service:web/1" in done.stderr
+    assert guest.inside("web", "ls", "/data") == "precious\n"
+    guest.down("-v")
+    assert (host.root / "volumes/shop_data/precious").exists()  # another stack's volume
+    owner.down("-v")
+    assert not (host.root / "volumes/shop_data").exists()
