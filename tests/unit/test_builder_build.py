@@ -20,7 +20,7 @@ from stackup.spec.model import Stack
 
 from .builder_helpers import Events, FakeRunner, build, image, listing, make_host, project, settle, stack, tree
 
-FILES = {"web/app.py": "print(1)\n", "web/lib/util.py": "x = 1\n", "motd.j2": "{{ greeting }}\n"}
+FILES = {"web/app.py": "print(1)\n", "web/lib/util.py": "x = 1\n", "motd.j2": "{{ vars.greeting }}\n"}
 COPY = Copy(source="./web", target="/app")
 MOTD = Template(source="motd.j2", target="/etc/motd", vars={"greeting": "hello"})
 RUN = Run(command=("compile", "/app"))
@@ -90,7 +90,7 @@ def test_one_changed_byte_rebuilds_its_layer_and_what_stands_on_it(shop: tuple[A
     assert first is not None and first.startswith("web/lib/util.py changed (")
     assert rest == ["follows a rebuilt layer"] * 2
     (Path(wanted.folder) / "web/lib/util.py").write_text("x = 1\n")
-    (Path(wanted.folder) / "motd.j2").write_text("{{ greeting }}!\n")
+    (Path(wanted.folder) / "motd.j2").write_text("{{ vars.greeting }}!\n")
     assert [r and r.split(" (")[0] for r in reasons(host, wanted)] == [None, None, "motd.j2 changed"]
 
 

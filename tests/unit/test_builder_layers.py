@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stackup.builder.inputs import Inputs
+from stackup.builder.layers import bytecode
 from stackup.builder.layers.closure import Collector
 from stackup.builder.store import images
 from stackup.errors import BadInput, NotFound
@@ -210,6 +213,7 @@ def collected(*names: str) -> dict[str, Any]:
         collector = Collector(Digester(graph))
         for name in names:
             collector.program(name)
+        collector.finish()
     return collector.entries
 
 
@@ -264,3 +268,31 @@ def test_python_comes_with_its_standard_library(tmp_path: Path) -> None:
     assert any(n.endswith("/json/decoder.py") for n in modules)
     assert any("lib-dynload" in n for n in modules)
     assert not [n for n in modules if "__pycache__" in n or "/test/" in n or "/idlelib/" in n or "-packages" in n]
+
+
+def test_a_library_that_only_the_loaders_configuration_leads_to_is_linked_where_it_looks(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = collected("ls")
+    library = next(n for n in plain if "/libselinux.so." in n or "/libpcre2" in n)
+    special = machine / "lib"
+    special.mkdir()
+    shutil.copy(f"/{library}", special)
+    (machine / "ld.so.conf").write_text(f"include {machine}/s*.conf /etc/ld.so.conf  # ours first\n")
+    (machine / "special.conf").write_text(f"{special}\n")
+    monkeypatch.setattr("stackup.builder.layers.elf.CONF", str(machine / "ld.so.conf"))
+    found = collected("ls")
+    copied = f"{special}/{os.path.basename(library)}"
+    assert found[copied[1:]].kind == "file"
+    assert (found[library].kind, found[library].value) == ("link", copied)
+
+
+def test_the_standard_library_is_compiled_the_same_way_every_time(tmp_path: Path) -> None:
+    if not os.path.exists("/usr/bin/python3"):
+        pytest.skip("the system has no python3")
+    entries = [e for e in collected("python3").values() if e.name.endswith(("/json/decoder.py", "/keyword.py"))]
+    entries += [e for e in collected("python3").values() if "/bin/python3" in e.name and e.kind == "file"]
+    once, again = (dict(bytecode.compiled(Inputs(tuple(entries)))) for _ in range(2))
+    assert once == again
+    assert sorted(n.rpartition("/")[2].split(".")[0] for n in once) == ["decoder", "keyword"]
+    assert all("/__pycache__/" in n and data[4:8] == b"\1\0\0\0" for n, data in once.items())

@@ -35,6 +35,7 @@ class Collector:
         self._search = elf.Search(self.watch)
         self._done: set[str] = set()
         self._libc_folder: str | None = None
+        self._configured: dict[str, tuple[str, str]] = {}
 
     def watch(self, path: str) -> None:
         """Remember what `path` (a folder or a file consulted) is now, links followed."""
@@ -141,7 +142,7 @@ class Collector:
         real = self.bring(path)
         assert real is not None
         if configured:
-            self._reachable(name, path, real)
+            self._configured.setdefault(name, (path, real))
         if real not in self._done:
             self._done.add(real)
             self._libraries(real, handed)
@@ -151,16 +152,15 @@ class Collector:
                 if self._search.find(extra, real, self._search.elf(real), ()):
                     self._library(extra, real, self._search.elf(real), (), ())
 
-    def _reachable(self, name: str, path: str, real: str) -> None:
+    def finish(self) -> None:
         """The image has no ld.so.cache: a library that only the configuration leads to gets a link beside libc."""
-        folder = os.path.realpath(os.path.dirname(path))
-        if self._libc_folder is None or folder == self._libc_folder:
+        if self._libc_folder is None:
             return
-        if any(folder == os.path.realpath(f) for f in elf.DEFAULT_FOLDERS if os.path.isdir(f)):
-            return
-        link = f"{self._libc_folder}/{name}"
-        if not os.path.lexists(link):
-            self.entries[link[1:]] = Entry(link[1:], "link", real, False, path, Identity.of(os.lstat(path)))
+        built_in = {os.path.realpath(f) for f in elf.DEFAULT_FOLDERS} | {self._libc_folder}
+        for name, (path, real) in self._configured.items():
+            link = f"{self._libc_folder}/{name}"[1:]
+            if os.path.realpath(os.path.dirname(path)) not in built_in and link not in self.entries:
+                self.entries[link] = Entry(link, "link", real, False, path, Identity.of(os.lstat(path)))
 
     # python's standard library
 

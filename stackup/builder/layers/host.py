@@ -10,6 +10,7 @@ from stackup import oci, programs
 from stackup.builder.changeset import Ids
 from stackup.builder.draft import Draft, Node, Source
 from stackup.builder.inputs import Digester, Entry, Identity, Inputs
+from stackup.builder.layers import bytecode
 from stackup.builder.layers.closure import Collector
 from stackup.builder.layers.target import Placer, mode_of
 from stackup.builder.store.graph import Graph
@@ -32,7 +33,7 @@ FILES = {
 
 
 def instruction(layer: HostPrograms) -> Document:
-    skeleton = oci.digest(oci.canonical_json([FOLDERS, FILES]))
+    skeleton = oci.digest(oci.canonical_json([FOLDERS, FILES, bytecode.FORMAT]))
     return {
         "kind": "host", "programs": sorted(layer.programs), "files": sorted(layer.files), "skeleton": skeleton,
     }  # fmt: skip
@@ -56,6 +57,7 @@ def read(layer: HostPrograms, graph: Graph, digester: Digester) -> Inputs:
         collector.program(name)
     for path in sorted(layer.files):
         collector.files(path)
+    collector.finish()
     found = Inputs(tuple(collector.entries[name] for name in sorted(collector.entries, key=os.fsencode)))
     digester.remember_closure(request, _plain(found, collector))
     return found
@@ -113,6 +115,9 @@ def draft(found: Inputs, view: View, ids: Ids) -> Draft:
             placer.folder(tuple(name.split("/")), Node("folder", mode))
     for entry in found.entries:
         _place(placer, view, entry)
+    for name, data in bytecode.compiled(found):
+        if name not in names:
+            placer.put(tuple(name.split("/")), Node("file", 0o644, content=data))
     for name, content in FILES.items():
         parts = tuple(name.split("/"))
         if name not in names and view.lookup(parts) is None:

@@ -21,6 +21,7 @@ class Placer:
     view: View
     ids: Ids
     draft: Draft = field(default_factory=Draft)
+    _made: dict[Parts, Parts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if root := self.view.lookup(()):
@@ -28,6 +29,11 @@ class Placer:
 
     def folder(self, parts: Parts, new: Node | None = None) -> Parts:
         """The folder at `parts`, links followed; made (as `new`) where the image has none. Its real path."""
+        if parts not in self._made:
+            self._made[parts] = self._folder(parts, new)
+        return self._made[parts]
+
+    def _folder(self, parts: Parts, new: Node | None) -> Parts:
         resolved = self.view.resolve(parts, follow_last=True)
         if resolved.found and not resolved.found.is_folder:
             raise BadInput(f"target {show(parts)} is a file in the layers below, a folder is needed")
