@@ -6,7 +6,6 @@ type of its own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ def canonical_json(value: Json) -> bytes:
 
 def digest(data: bytes) -> str:
     """`sha256:<hex>` of some bytes."""
+    import hashlib  # here: the spawner has no use for a cryptography library in each of its forks
+
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 

@@ -128,10 +128,15 @@ def _make_empty(root: int, path: str, follow: bool) -> int:
 def read(root: int, path: str, *, limit: int = 1 << 20, follow: bool = True) -> bytes:
     """Content of a regular file, at most `limit` bytes of it. OSError EINVAL for anything but a regular file."""
     descriptor = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, follow=follow)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, f"read {path}: not a regular file")
-        return file.read(limit)
+        data = b""
+        while len(data) < limit and (piece := os.read(descriptor, limit - len(data))):
+            data += piece
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def write(root: int, path: str, data: bytes, *, follow: bool = True) -> None:

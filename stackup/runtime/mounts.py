@@ -333,7 +333,8 @@ def _overlay(mount: Document, trees: _Trees) -> OverlayRoot:
             lowers = value.split(":")
         elif key in ("upperdir", "workdir"):
             folders[key] = value
-            os.makedirs(value, exist_ok=True)
+            if not os.path.isdir(value):
+                os.makedirs(value, exist_ok=True)
         else:
             options.append(option)
     if not lowers:

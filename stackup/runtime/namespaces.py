@@ -157,7 +157,10 @@ def pid_of(pidfd: int) -> int:
 def start_time(pid: int) -> int:
     """When a process began, in clock ticks since boot: field 22 of /proc/PID/stat. ProcessLookupError if it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise ProcessLookupError(3, f"process {pid} is gone") from None
+    try:
+        return int(os.read(descriptor, 4096).rpartition(b")")[2].split()[19])
+    finally:
+        os.close(descriptor)

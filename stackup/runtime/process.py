@@ -156,9 +156,9 @@ def write_oom_score(job: Job) -> None:
 
 
 def reset_signals() -> None:
-    """What Python ignores would stay ignored over exec."""
+    """What Python and the spawner ignore would stay ignored over exec; what they handle is reset by it."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -1,9 +1,11 @@
 """The spawner: parent of every container and keeper of descriptors. A process of its own, small and with one thread.
 
-    python -m stackup.runtime.spawner --root PATH --control FD    starts the supervisor, again whenever it dies
-        --foreground: SIGTERM and SIGINT end it and the supervisor; the containers run on
-    python -m stackup.runtime.spawner --root PATH --channel FD    for a supervisor that lost its spawner
-    python -m stackup.runtime.spawner --private --channel FD      for the steps of a build; ends with its channel
+    --root PATH --control FD      starts the supervisor, again whenever it dies
+        --foreground              SIGTERM and SIGINT end it and the supervisor; the containers run on
+    --root PATH --channel FD      for a supervisor that lost its spawner
+    --private --channel FD        for the steps of a build; ends with its channel
+
+`spawning` starts it, through `sealed`.
 
 Its protocol is in `channel`. It opens no database, imports nothing after its start, and never waits but in `poll`.
 """
@@ -21,7 +23,7 @@ from collections.abc import Callable
 
 from stackup.errors import Conflict, KernelError, NotFound, StackupError
 from stackup.linux import syscalls
-from stackup.runtime import children, container, fifos, supervision
+from stackup.runtime import children, container, fifos, sealed, supervision
 from stackup.runtime.cgroups.driver import CgroupJoin
 from stackup.runtime.channel import Channel, Message, close_all
 from stackup.runtime.children import Entry, Fds
@@ -187,6 +189,7 @@ class Spawner:
     def _hello(self, message: Message, fds: Fds) -> None:
         starts = self.supervision.started if self.supervision else 0
         hello = {"pid": os.getpid(), "private": self.private, "supervisor_starts": starts}
+        hello["sealed"] = sealed.is_sealed()
         self._post({"re": message.get("id"), "ok": True, **hello})
         for entry in self.table:
             if entry.state != "made":  # one on its way is told by the reply to who asked

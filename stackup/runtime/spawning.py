@@ -12,6 +12,7 @@ from typing import NoReturn
 import stackup
 from stackup import paths, programs
 from stackup.errors import Conflict, KernelError
+from stackup.runtime import sealed
 from stackup.runtime.channel import Channel, pair
 
 SOCKET = "control.sock"
@@ -116,4 +117,4 @@ def _command(options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Without `site`: the spawner uses the standard library and us, and starts in half the time."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(stackup.__file__)))
     environment = {"PATH": programs.SYSTEM_PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": home}
-    return [sys.executable, "-s", "-S", "-m", "stackup.runtime.spawner", *options], environment
+    return [sys.executable, "-s", "-S", sealed.__file__, *options], environment
