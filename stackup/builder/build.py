@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -188,6 +189,12 @@ def build(
         return _Builder(host, stack, runner, report, no_cache, origins or {}).run(order, jobs)
 
 
+def _hint(error: OSError) -> str | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space (stackup image rm takes images away) and run the command again"
+    return None
+
+
 def _drop_damaged(host: Host, graph: Graph, report: Reporter) -> None:
     for diff_id in trees.damaged_since_boot(host, graph):
         with graph.transaction():
@@ -288,7 +295,8 @@ class _Builder:
             except Changed:
                 return self._layer_once(graph, sources, image, position, layer, base, diff_ids)
         except OSError as error:
-            raise KernelError.of(f"image:{image.name}: {describe(layer)}: {error.filename or ''}", error) from error
+            what = f"{describe(layer)}: {error.filename}" if error.filename else describe(layer)
+            raise KernelError.of(what, error, hint=_hint(error)) from error
         except StackupError as error:
             if error.place is None:
                 error.place = self._place(image.name, position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import tempfile
@@ -260,6 +261,35 @@ def test_a_source_that_changes_while_it_is_read_is_read_again_once(
         build(host, wanted)
     changes.append(b"4444")
     assert (tree(host, build(host, wanted)["web"]) / "app/a").read_text() == "4444"
+
+
+def test_a_full_disk_is_said_with_the_layer_and_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, wanted = make_host(tmp_path), stack(project(tmp_path / "p", FILES), web=(COPY,))
+
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr("stackup.builder.draft._write_all", full)
+    with pytest.raises(StackupError, match=r"^copy \./web -> /app: No space left on device") as caught:
+        build(host, wanted)
+    assert caught.value.resource == "image:web" and "free some space" in str(caught.value.hint)
+    assert os.listdir(host.tmp) == os.listdir(host.trees) == []
+
+
+def test_blocks_are_shared_where_the_file_system_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def clone(target: int, request: int, source: int) -> int:
+        asked.append(request)
+        os.write(target, os.pread(source, 1 << 20, 0))
+        return 0
+
+    project(tmp_path / "p", {"web/large": "x" * 70_000, "web/small": "x"})
+    wanted = stack(tmp_path / "p", web=(COPY,))
+    plain = build(make_host(tmp_path / "plain"), wanted)
+    monkeypatch.setattr("fcntl.ioctl", clone)
+    assert build(make_host(tmp_path / "shared"), wanted) == plain
+    assert asked == [0x40049409]
 
 
 def test_images_that_stand_on_each_other_are_a_circle(tmp_path: Path) -> None:
