@@ -204,6 +204,8 @@ def identity(job: Job, root: int) -> users.Identity:
 def change_user(job: Job, who: users.Identity) -> None:
     """Bounding set, ids, capabilities. The order is the kernel's: each step needs what the next one takes away."""
     masks = job.capabilities
+    if job.filter is not None and not job.no_new_privileges:
+        syscalls.seccomp(job.filter)  # without no_new_privs only CAP_SYS_ADMIN may, which is about to go
     for number in range(64):
         if masks.bounding >> number & 1:
             continue
@@ -241,8 +243,8 @@ def execute(job: Job, who: users.Identity) -> NoReturn:
     os.umask(job.umask)
     if job.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    if job.filter is not None:
-        syscalls.seccomp(job.filter)
+        if job.filter is not None:
+            syscalls.seccomp(job.filter)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
     _exec(job.args, environment)
 
