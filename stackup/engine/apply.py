@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from stackup.engine.views import Outcome
-from stackup.errors import StackupError
+from stackup.errors import Interrupted, StackupError
 from stackup.events import Done, Failed, Reporter, Skipped, Started
 from stackup.planner import operations
 from stackup.planner.operations import Operation
@@ -73,7 +73,9 @@ class _Walk:
         began = time.monotonic()
         self._report(Started(address, _VERBS.get(operation.kind, operation.kind)))
         try:
-            text = await self._perform(key, operation)
+            text = await self._carry_out(key, operation)
+        except Interrupted:
+            return self._end(key, "withdrawn")
         except StackupError as error:
             self._report(Failed(address, error.message, error.hint))
             return self._end(key, "failed", error.message, error.hint)
@@ -85,6 +87,19 @@ class _Walk:
         if text is not None:
             self._report(Done(address, text, time.monotonic() - began))
         return self._end(key, "done")
+
+    async def _carry_out(self, key: str, operation: Operation) -> str | None:
+        """A wait changes nothing, so it ends where the request is withdrawn; everything else runs to its end."""
+        if self._withdrawn is None or not isinstance(operation, operations.AwaitService):
+            return await self._perform(key, operation)
+        work = asyncio.ensure_future(self._perform(key, operation))
+        gone = asyncio.ensure_future(self._withdrawn.wait())
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if work.done():
+            return work.result()
+        work.cancel()
+        raise Interrupted("the command was interrupted")
 
     def _end(self, key: str, result: str, error: str | None = None, hint: str | None = None) -> None:
         operation = self._operations[key]

@@ -129,4 +129,5 @@ class Performer:
             if not operation.optional:
                 raise
             self.report(Warned(f"service:{operation.service}", f"{error.message}; nobody requires it"))
-        return None
+            return None
+        return operation.condition.removeprefix("service_").replace("_", " ")
