@@ -83,3 +83,25 @@ def test_a_hostile_working_directory_is_refused_with_a_sentence(host: TestHost) 
     host.cli("-C", str(folder), "down")
     assert done.returncode != 0
     assert "working directory" in done.stderr
+
+
+def test_a_container_cannot_turn_a_bind_source_into_another_folder(host: TestHost, open_folder: Path) -> None:
+    """A service that may write the project folder puts a link in place of a source of it; the next start follows it."""
+    secret = open_folder / "secret"
+    secret.mkdir(mode=0o700)
+    (secret / "key").write_text("of the host")
+    volumes = "volumes: ['.:/app', './data:/data']"
+    folder = write_stack(open_folder / "project", STACK % ("exec sleep 1000", volumes), {"data/own": "mine"})
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 1234, 1234)
+    swap = f"cp -r /app/data /app/old; rm -r /app/data; ln -s {secret} /app/data"
+    (folder / "stack.yaml").write_text((folder / "stack.yaml").read_text().replace("ls, grep", "ls, rm, ln, grep"))
+    host.cli("-C", str(folder), "up")
+    try:
+        host.cli("-C", str(folder), "exec", "box", "sh", "-c", swap)
+        restarted = host.cli("-C", str(folder), "restart", "box", status=None)
+        seen = host.cli("-C", str(folder), "exec", "box", "cat", "/data/key", status=None)
+    finally:
+        host.cli("-C", str(folder), "down")
+    assert "of the host" not in seen.stdout, "the container reads what only root may"
+    assert restarted.returncode != 0 and "data" in restarted.stderr, "it is said"
