@@ -4,7 +4,7 @@ What the kernel or the disk must be asked (where a volume lies, who owns a bind 
 values. The root file system's mounts and the stdio travel beside the bundle, not in it. Defaults are Docker's.
 
 Annotations that the runtime obeys: `stackup.user` (a name or id, resolved in the root file system), `stackup.seccomp`
-(`default` or `unconfined`).
+(`default`, `no-setid` or `unconfined`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from stackup.runtime import capabilities
 from stackup.runtime.idmap import IdMap
 from stackup.spec.model import Resources, Service
 
+NO_SETID = "no-setid"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CPU_PERIOD = 100_000  # microseconds
 
@@ -49,6 +50,8 @@ def bundle(
     """
     config = image_config.get("config") or {}
     options = _SecurityOptions(service)
+    if options.seccomp == "default" and idmap is not None and writes_as_host_root(service, sources or {}):
+        options.seccomp = NO_SETID
     annotations = {"stackup.container": container_id, "stackup.seccomp": options.seccomp}
     if user := (service.user if service.user is not None else config.get("User")):
         annotations["stackup.user"] = user
@@ -64,6 +67,15 @@ def bundle(
     if service.domainname:
         spec["domainname"] = service.domainname
     return spec
+
+
+def writes_as_host_root(service: Service, sources: Mapping[str, Source]) -> bool:
+    """Whether a writable bind source belongs to the host's root. There the container's root writes as the host's: a
+    setuid file, or one with capabilities, that it leaves would make any user of the host root."""
+    return any(
+        not mount.read_only and (source := sources.get(mount.target)) is not None and 0 in (source.owner or ())
+        for mount in service.volumes
+    )
 
 
 def arguments(service: Service, config: Document) -> list[str]:
@@ -177,7 +189,7 @@ def _process(
         "args": arguments(service, config),
         "env": [f"{k}={v}" for k, v in environment(service, config, hostname).items()],
         "cwd": posixpath.join("/", service.working_dir or config.get("WorkingDir") or "/"),
-        "capabilities": capabilities.oci(capabilities.compute(service.cap_add, service.cap_drop)),
+        "capabilities": capabilities.oci(_capabilities(service, options)),
         "noNewPrivileges": options.no_new_privileges,
         "rlimits": _rlimits(service, hard_limits),
     }
@@ -189,6 +201,18 @@ def _process(
     if service.oom_score_adj:
         process["oomScoreAdj"] = service.oom_score_adj
     return process
+
+
+def _capabilities(service: Service, options: _SecurityOptions) -> tuple[str, ...]:
+    if options.seccomp != NO_SETID:
+        return capabilities.compute(service.cap_add, service.cap_drop)
+    if any(capabilities.normalize(name) == "CAP_SETFCAP" for name in service.cap_add):
+        raise BadInput(
+            f"services.{service.name}.cap_add: SETFCAP beside a writable bind source that belongs to root would make"
+            " any user of this machine root",
+            hint="mount it read-only, or use a volume", resource=f"service:{service.name}",
+        )  # fmt: skip
+    return capabilities.compute(service.cap_add, (*service.cap_drop, "CAP_SETFCAP"))
 
 
 def _user(service: Service) -> Document:

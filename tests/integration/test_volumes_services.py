@@ -88,3 +88,28 @@ def test_a_volume_that_another_stack_mounts_is_not_taken_away(host: TestHost) ->
     assert (host.root / "volumes/shop_data/precious").exists()  # another stack's volume
     owner.down("-v")
     assert not (host.root / "volumes/shop_data").exists()
+
+
+def test_a_container_plants_no_setuid_file_for_other_users_of_the_host(host: TestHost) -> None:
+    source = host.folder / "site"
+    source.mkdir()
+    os.chown(source, 0, 0)
+    source.chmod(0o777)
+    tools = "  chmod: {layers: [{host: {programs: [sh, cat, chmod, cp, id, sleep]}}]}\n"
+    project = Project(host, f"  web: {{image: chmod, {SLEEP}, volumes: ['{source}:/site']}}\n", images=tools)
+    project.up()
+    for mode in ("4755", "2755", "6777"):
+        refused = host.cli(
+            "-C",
+            str(project.folder),
+            "exec",
+            "web",
+            "sh",
+            "-c",
+            f"cp /bin/id /site/id; chmod {mode} /site/id",
+            status=1,
+        )
+        assert "Operation not permitted" in refused.stderr
+    project.inside("web", "chmod", "0755", "/site/id")
+    assert os.stat(source / "id").st_mode & 0o7777 == 0o755
+    project.down()

@@ -145,6 +145,29 @@ def test_a_volume_shows_the_containers_ids_and_a_foreign_folder_only_its_owner()
     assert site["options"] == ["rbind", "ro", "rprivate", "nodev", "idmap"]
 
 
+@pytest.mark.parametrize(
+    ("owner", "read_only", "guarded"),
+    [((0, 0), False, True), ((1000, 0), False, True), ((0, 0), True, False), ((1000, 100), False, False)],
+)
+def test_where_it_writes_as_host_root_it_makes_no_setuid_files(
+    owner: tuple[int, int], read_only: bool, guarded: bool
+) -> None:
+    volumes = (VolumeMount(type="bind", source="/srv", target="/srv", read_only=read_only),)
+    sources = {"/srv": Source("/srv", owner)}
+    spec = made(service(volumes=volumes), sources=sources)
+    assert (spec["annotations"]["stackup.seccomp"] == "no-setid") is guarded
+    assert ("CAP_SETFCAP" not in spec["process"]["capabilities"]["bounding"]) is guarded
+    if guarded:
+        assert (
+            "CAP_SETFCAP"
+            not in made(service(volumes=volumes, cap_add=("ALL",)), sources=sources)["process"]["capabilities"][
+                "bounding"
+            ]
+        )
+        with pytest.raises(BadInput, match="SETFCAP beside a writable bind source"):
+            made(service(volumes=volumes, cap_add=("SETFCAP",)), sources=sources)
+
+
 def test_without_a_user_namespace_nothing_is_id_mapped() -> None:
     wanted = service(volumes=(VolumeMount(type="bind", source="/srv", target="/srv"),), userns_mode="host")
     spec = made(wanted, sources={"/srv": Source("/srv", owner=(0, 0))}, idmap=None)
