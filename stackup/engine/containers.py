@@ -13,8 +13,7 @@ import time
 
 from stackup import oci
 from stackup.builder import snapshotter
-from stackup.builder.store import images
-from stackup.engine import bundle, etc, leases, volumes
+from stackup.engine import bundle, etc, leases, mounts, volumes
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import World
 from stackup.errors import KernelError
@@ -30,7 +29,8 @@ async def make(world: World, desired: Desired, service_name: str, number: int, g
     record, entry = _intend(world, desired, service_name, number, generation)
     try:
         _folder(world, record)
-        await world.blocking(volumes.prepare, world, record)
+        if record.service.volumes or mounts.anonymous_targets(record.service, image_config(world, record)):
+            await world.blocking(volumes.prepare, world, record)
     except OSError as error:
         undo(world, record)
         raise KernelError.of(f"make the container of service:{service_name}/{number}", error) from error
@@ -68,8 +68,8 @@ def _folder(world: World, record: ContainerRecord) -> None:
     os.mkdir(world.host.container(record.id), 0o700)
     for name in ("etc", "log"):
         os.mkdir(world.host.container(record.id, name), 0o700)
-    images.mark_used(world.host, record.id, record.digest)
-    diff_ids = images.image(world.host, record.digest).diff_ids
+    world.images.use(record.id, record.digest)
+    diff_ids = world.images.get(record.digest).diff_ids
     upper, work = world.host.container(record.id, "upper"), world.host.container(record.id, "work")
     snapshotter.prepare(world.host, diff_ids, upper, work)
 
@@ -95,16 +95,16 @@ def undo(world: World, record: ContainerRecord) -> None:
     folder = world.host.container(record.id)
     if os.path.isdir(folder):
         shutil.rmtree(folder)
-    images.unmark_used(world.host, record.id)
+    world.images.release(record.id)
     world.records.delete_container(record.id)
 
 
 def image_config(world: World, record: ContainerRecord) -> Document:
-    return images.image(world.host, record.digest).config
+    return world.images.get(record.digest).config
 
 
 def rootfs(world: World, record: ContainerRecord) -> tuple[Mount, ...]:
-    diff_ids = images.image(world.host, record.digest).diff_ids
+    diff_ids = world.images.get(record.digest).diff_ids
     container = world.host.container
     return snapshotter.mounts(world.host, diff_ids, container(record.id, "upper"), container(record.id, "work"))
 

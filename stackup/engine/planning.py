@@ -61,9 +61,6 @@ def _machine(host: Host | None, stack: str, connection: Client | None) -> Machin
         return Machine()
     if connection is not None:
         return from_plain(Machine, connection.request("observe", stack=stack))
-    if running := client.connect(host):
-        with running:
-            return from_plain(Machine, running.request("observe", stack=stack))
     records = state.read(host)
     if records is None:
         return Machine()
@@ -89,18 +86,20 @@ def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, 
 
 def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, report: Reporter) -> UpResult:
     """The whole flow. Where the stack was changed by somebody else meanwhile, everything is planned again, once."""
-    drawn = draw(host, loaded, services)
-    digests = _build_half(host, loaded, drawn, report)
-    with client.ensure(host) as connection:
-        for attempt in (1, 2):
-            try:
-                return _run_half(connection, drawn, digests, services, wait, report)
-            except Conflict:
-                if attempt == 2:
-                    raise
-                drawn = draw(host, loaded, services, connection)
-                digests = _build_half(host, loaded, drawn, report)
-    raise AssertionError("unreachable")
+    connection = client.connect(host)  # one for all of it: a supervisor without stacks leaves when nobody is there
+    try:
+        drawn = draw(host, loaded, services, connection)
+        digests = _build_half(host, loaded, drawn, report)
+        connection = connection or client.ensure(host)
+        try:
+            return _run_half(connection, drawn, digests, services, wait, report)
+        except Conflict:
+            drawn = draw(host, loaded, services, connection)
+            digests = _build_half(host, loaded, drawn, report)
+            return _run_half(connection, drawn, digests, services, wait, report)
+    finally:
+        if connection:
+            connection.close()
 
 
 def _build_half(host: Host, loaded: Loaded, drawn: Drawn, report: Reporter) -> Mapping[str, str]:

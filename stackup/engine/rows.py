@@ -6,6 +6,7 @@ A field listed in `json` is stored as canonical JSON of its plain form; bool fie
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -15,6 +16,12 @@ from stackup.oci import canonical_json
 from stackup.values import from_plain, to_plain
 
 T = TypeVar("T")
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(kind: Any, text: str) -> Any:
+    """Values are frozen, so rows that say the same may share them: a service is read far more often than written."""
+    return from_plain(kind, json.loads(text))
 
 
 class Table(Generic[T]):
@@ -64,5 +71,5 @@ class Table(Generic[T]):
 
     def _decode(self, column: str, value: Any) -> Any:
         if column in self._json:
-            return from_plain(self._json[column], json.loads(value))
+            return _parsed(self._json[column], value)
         return bool(value) if column in self._bools else value

@@ -44,6 +44,8 @@ class Request:
         return self._connection.closed
 
 
+_PIECE = 1 << 16  # messages are joined up to this many bytes
+
 Handler = Callable[[Request], Awaitable[Any]]
 
 
@@ -76,6 +78,7 @@ class Connection:
         except (OSError, ValueError, StackupError) as error:
             if isinstance(error, StackupError):
                 self.send({"error": error.to_plain()})
+                self._flush()
             return self.close()
         if self._task is None and self._waiting:
             self._next()
@@ -107,12 +110,16 @@ class Connection:
     def send(self, message: Document, fds: Sequence[int] = ()) -> None:
         if self.closed.is_set():
             return
-        self._outgoing.append((protocol.encode(message, len(fds)), [os.dup(f) for f in fds]))
-        if len(self._outgoing) == 1:
-            self._flush()
+        data = protocol.encode(message, len(fds))
+        if self._outgoing and not fds and not self._outgoing[-1][1] and len(self._outgoing[-1][0]) < _PIECE:
+            self._outgoing[-1] = (self._outgoing[-1][0] + data, [])
+            return
+        self._outgoing.append((data, [os.dup(f) for f in fds]))
+        if len(self._outgoing) == 1:  # at the end of this turn of the loop, with what else is said in it
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        while self._outgoing:
+        while self._outgoing and not self.closed.is_set():
             data, fds = self._outgoing[0]
             try:
                 sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
@@ -128,7 +135,8 @@ class Connection:
                 self._outgoing[0] = (data[sent:], [])
             else:
                 self._outgoing.popleft()
-        self._loop.remove_writer(self._sock)
+        if not self.closed.is_set():
+            self._loop.remove_writer(self._sock)
 
     def close(self) -> None:
         if self.closed.is_set():

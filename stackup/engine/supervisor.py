@@ -20,6 +20,7 @@ from stackup.engine.handlers import Handlers
 from stackup.engine.keeper import Keeper
 from stackup.engine.networks import Networks
 from stackup.engine.output import Output
+from stackup.engine.pictures import Pictures
 from stackup.engine.server import Server
 from stackup.engine.world import End, World
 from stackup.errors import StackupError
@@ -48,7 +49,9 @@ class Supervisor:
         output = Output(host)
         networks = Networks(host, database)
         self.world = World(
-            host, identity.boot_id(host), database, children, driver.detect(host.cgroup_fs), networks, output, worker
+            host=host, boot=identity.boot_id(host), records=database, children=children,
+            cgroups=driver.detect(host.cgroup_fs), networks=networks, output=output, images=Pictures(host),
+            worker=worker,
         )  # fmt: skip
         networks.world = self.world
         self.keeper = Keeper(self.world)
@@ -135,6 +138,7 @@ class Supervisor:
         if hasattr(self, "server"):
             self.server.close()
         self.world.output.close()
+        self.world.images.close()
         self.world.children.close()
         self.world.records.close()
         self.world.worker.shutdown(wait=False, cancel_futures=True)

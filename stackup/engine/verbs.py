@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from stackup import events, paths
@@ -34,7 +34,10 @@ def plan(root: str, loaded: Loaded, services: Sequence[str] = ()) -> Plan:
     """What `up` would do and why. Writes nothing; works with no supervisor and no root folder, too."""
     from stackup.engine import planning
 
-    return planning.draw(paths.find_root(root), loaded, services).plan
+    host = paths.find_root(root)
+    connection = client.connect(host) if host else None
+    with connection or nullcontext():
+        return planning.draw(host, loaded, services, connection).plan
 
 
 def build(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackup.builder import snapshotter
-from stackup.builder.store import images
 from stackup.builder.view import View
 from stackup.engine import records as state
 from stackup.engine.mounts import Source, anonymous_targets
@@ -156,7 +155,7 @@ def prepare(world: World, record: ContainerRecord) -> None:
 
     For the worker thread: reads the records over a connection of its own. Raises NotFound, BadInput, KernelError.
     """
-    image = images.image(world.host, record.digest)
+    image = world.images.get(record.digest)
     wanted = needed(record.service, record.id, image.config, _names_apart(world.host, record))
     fresh = [one for one in wanted if _ensure(world.host, one)]
     if fresh:
@@ -214,7 +213,7 @@ def settle(host: Host, one: Needed, view: View) -> None:
 
 def sources(world: World, record: ContainerRecord) -> dict[str, Source]:
     """Target -> where it comes from, for `bundle`. For the loop's thread."""
-    config = images.image(world.host, record.digest).config
+    config = world.images.get(record.digest).config
     named = any(m.type == "volume" and m.source for m in record.service.volumes)
     names = world.records.volume_names(record.stack) if named else {}
     found = {n.target: Source(world.host.volume(n.name)) for n in needed(record.service, record.id, config, names)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from stackup.engine.children import Children, Fds
 from stackup.engine.output import Output
+from stackup.engine.pictures import Pictures
 from stackup.engine.records import ContainerRecord, Records
 from stackup.paths import Host
 from stackup.runtime.cgroups.driver import Driver, Group
@@ -61,6 +62,7 @@ class World:
     cgroups: Driver
     networks: Networks
     output: Output
+    images: Pictures
     worker: ThreadPoolExecutor
     live: dict[str, Live] = field(default_factory=dict)
     execs: dict[str, asyncio.Future[End]] = field(default_factory=dict)
