@@ -49,6 +49,7 @@ Requests
 
 Events
   container {"container": ID, "pid", "start_time", "state": "created" | "running" | "exited"} + fds as in `create`
+            after `hello`; later only for one that a supervisor asked for that died before it was answered
   exec      {"exec": ID, "container": ID, "pid", "start_time", "state"} + fds as in `exec`
   stored    {"key", "value"} + its fds
   exited    {"container": ID | "exec": ID, "pid", "code": n | null, "signal": n | null, "time": unix seconds}

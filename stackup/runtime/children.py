@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stackup.errors import Conflict, KernelError, NotFound, StackupError
 from stackup.oci import Document
-from stackup.runtime.channel import Message, close_all
+from stackup.runtime.channel import Channel, Message, close_all
 from stackup.runtime.container import Child, Exit
 
 Fds = dict[str, int]
@@ -18,7 +18,8 @@ Fds = dict[str, int]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A container or an exec. `fds` are ours to close. `child`, `request`, `op`: who is answered when it speaks.
+    """A container or an exec. `fds` are ours to close. `child`, `request`, `asker`, `op`: who is answered, on which
+    channel, when it speaks.
 
     state: made (on its way), created, running, exited.
     """
@@ -33,6 +34,7 @@ class Entry:
     adopted: bool = False
     child: Child | None = None
     request: object = None
+    asker: Channel | None = None
     op: str = ""
     exit: Exit | None = None
     ended_at: float = 0.0

@@ -193,6 +193,7 @@ def make_filesystem(kind: str, attributes: int, options: Sequence[str]) -> int:
     """A detached mount of a new file system. OSError names the option that was refused."""
     context = syscalls.fsopen(kind)
     try:
+        syscalls.fsconfig_string(context, "source", kind)  # what df(1) shows
         for option in options:
             _configure(context, option)
         syscalls.fsconfig_create(context)

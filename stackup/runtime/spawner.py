@@ -134,6 +134,7 @@ class Spawner:
         self._unwatch(self._channel.fileno())
         self._channel.close()
         self._channel = None
+        self._greeted = False
         if self.supervision:
             self.supervision.lost()
         if self.private:
@@ -239,6 +240,7 @@ class Spawner:
         """Answer this request when the child has said what it is waiting for."""
         self.table.add(entry)
         entry.child, entry.request, entry.op = child, message.get("id"), str(message["op"])
+        entry.asker = self._channel
         self._watch(child.fileno(), lambda: self._advance(entry, wait=False))
 
     def _advance(self, entry: Entry, *, wait: bool) -> None:
@@ -253,7 +255,8 @@ class Spawner:
                 return
             except container.Failed as failure:
                 self._unwatch(descriptor)
-                self._refuse(entry.request, failure.error, failure.exit_code)
+                if entry.asker is self._channel:
+                    self._refuse(entry.request, failure.error, failure.exit_code)
                 self.table.remove(entry)
                 return
             if child.terminal is not None:
@@ -271,7 +274,10 @@ class Spawner:
 
     def _reply_made(self, entry: Entry) -> None:
         reply: Message = {"re": entry.request, "ok": True}
-        if entry.op == "start":
+        if entry.asker is not self._channel:
+            if self._greeted:  # who asked has died meanwhile; its successor did not hear of this one in `hello`
+                self._post(entry.event(), entry.fds)
+        elif entry.op == "start":
             self._post(reply)
         else:
             self._post({**reply, "pid": entry.pid, "start_time": entry.start_time}, entry.fds)
@@ -363,6 +369,8 @@ class Spawner:
 
     def _adopted_ended(self, entry: Entry) -> None:
         """Its status can be read once its parent has reaped it, which is soon."""
+        if not _wait(entry.fds["pidfd"], select.POLLIN, 0):
+            return  # meant for a former descriptor of this number
         self._unwatch(entry.fds["pidfd"])
         self._late[entry.fds["pidfd"]] = time.monotonic() + _LATE_STATUS_SECONDS
         self._ask_late()
@@ -382,7 +390,7 @@ class Spawner:
         if self._channel:
             try:
                 while not self._channel.flush():
-                    select.select([], [self._channel], [], 1.0)
+                    _wait(self._channel.fileno(), select.POLLOUT, 1000)
             except OSError:
                 pass
         for entry in list(self.table):
@@ -404,6 +412,13 @@ def _hold_namespaces(made: container.Container) -> Fds:
         made.delete()
         raise
     return held
+
+
+def _wait(descriptor: int, events: int, milliseconds: int) -> bool:
+    """poll, as select(2) knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, events)
+    return bool(poll.poll(milliseconds))
 
 
 def _cgroup(message: Message) -> CgroupJoin | None:

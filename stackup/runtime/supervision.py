@@ -88,7 +88,7 @@ class Supervision:
         except BlockingIOError:
             os.close(lock)
             raise Conflict("a start is under way") from None
-        if listener is not None and select.select([listener], [], [], 0)[0]:
+        if listener is not None and _somebody_waits(listener):
             os.close(lock)
             raise Conflict("a connection waits to be heard")
         self._remove_socket()
@@ -106,3 +106,9 @@ class Supervision:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.root, "run", name)
+
+
+def _somebody_waits(listener: int) -> bool:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))

@@ -373,6 +373,40 @@ def test_more_layers_than_a_page_of_options_holds(host: TestHost, tmp_path: Path
     assert host.call(check) == "box\n"
 
 
+def test_a_folder_as_it_stands_can_be_the_root(host: TestHost, tmp_path: Path):
+    bundles.tree(tmp_path / "bundle/rootfs")
+    for name in ("proc", "sys", "dev"):
+        (tmp_path / "bundle/rootfs" / name).mkdir()
+
+    def check():
+        bundle = bundles.spec("stat", "-c", "%u", "/bin/busybox")
+        plain = bundles.output(bundle, (), folder=str(tmp_path / "bundle"))[0]
+        bind = (Mount("bind", str(tmp_path / "bundle/rootfs"), "/", ("ro",)),)
+        mapped = bundles.output(bundle, bind)[0]
+        refused = bundles.output(bundles.spec("touch", "/x"), bind)[0]
+        return plain, mapped, refused
+
+    assert host.call(check) == ("65534\n", "0\n", "touch: /x: Read-only file system\n")
+
+
+def test_it_is_born_in_its_group_of_version_two(host: TestHost, tmp_path: Path):
+    places = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if " cgroup2 " in line]
+    if not places:
+        pytest.skip("needs a mounted cgroup v2 hierarchy")
+    group = Path(places[0]) / "stackup/runtime-test"
+    group.mkdir(parents=True)
+    try:
+
+        def check():
+            with sleeping(tmp_path, cgroup=CgroupJoin(directory=str(group))) as made:
+                return Path(f"/proc/{made.pid}/cgroup").read_text()
+
+        said = host.call(check)
+    finally:
+        eventually(lambda: _removed(group), message=f"{group} stays")
+    assert "0::/stackup/runtime-test\n" in said
+
+
 def test_containers_can_share_namespaces(host: TestHost, tmp_path: Path):
     def check():
         shared = ("user", "net", "ipc")

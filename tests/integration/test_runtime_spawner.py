@@ -16,7 +16,8 @@ import pytest
 from stackup import errors, paths
 from stackup.errors import Conflict, NotFound
 from stackup.runtime import spawning
-from stackup.runtime.channel import Channel, close_all
+from stackup.runtime.channel import Channel, close_all, pair
+from stackup.runtime.spawner import Spawner
 
 from . import bundles
 from .testhost import TestHost, eventually
@@ -333,6 +334,27 @@ def test_queries_wait_for_a_supervisor_that_is_started_again(host: TestHost, sup
         return os.listdir(supervised.run)
 
     assert host.call(check) == ["start.lock"]
+
+
+def test_a_reply_for_a_dead_supervisor_does_not_reach_its_successor(host: TestHost, tmp_path: Path):
+    def check():
+        ours, theirs = pair()
+        spawner = Spawner(None, theirs, private=False)
+        ours.send({"id": 7, "op": "create", **request(tmp_path, "sleep", "9")})
+        spawner._hear()
+        ours.close()
+        spawner._hear()
+        ours, spawner._channel = pair()
+        client = Client(ours)
+        ours.send({"id": 7, "op": "hello"})
+        spawner._hear()
+        (entry,) = spawner.table
+        spawner._advance(entry, wait=True)
+        assert client.event("container")["state"] == "created"
+        assert client.events == [{"v": 1, "re": 7, "ok": True, **client.events[0]}, {"v": 1, "event": "hello_end"}]
+        spawner.finish()
+
+    host.call(check)
 
 
 def test_it_does_not_go_while_somebody_starts(host: TestHost, supervised: paths.Host):
