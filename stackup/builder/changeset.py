@@ -10,11 +10,9 @@ wants them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import struct
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +24,8 @@ WHITEOUT_PREFIX = ".wh."
 OPAQUE_NAME = ".wh..wh..opq"
 CHUNK = 1 << 20
 END = bytes(1024)  # two empty blocks end an archive
+# Kinds of entries (tar(5)). Not from tarfile: the supervisor imports this module and has no use for that one.
+FILE, HARD_LINK, LINK, FOLDER, FIFO, EXTENDED = b"0", b"1", b"2", b"5", b"6", b"x"
 
 
 def epoch() -> int:
@@ -53,7 +53,10 @@ class Ids:
         return self.uid + uid, self.gid + gid
 
     def from_disk(self, uid: int, gid: int) -> tuple[int, int]:
-        return uid - self.uid, gid - self.gid
+        found = uid - self.uid, gid - self.gid
+        if not (0 <= found[0] < self.count and 0 <= found[1] < self.count):
+            raise Damaged(f"a file of a layer belongs to {uid}:{gid}, which is no owner an image can have")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def _pax(records: dict[str, bytes]) -> bytes:
     binary = not all(_is_utf8(value) for value in records.values())
     body = _record(b"hdrcharset", b"BINARY") if binary else b""
     body += b"".join(_record(os.fsencode(key), records[key]) for key in sorted(records))
-    head = _block(b"././@PaxHeader", tarfile.XHDTYPE, 0, (0, 0), len(body), b"", 0)
+    head = _block(b"././@PaxHeader", EXTENDED, 0, (0, 0), len(body), b"", 0)
     return head + body + bytes(-len(body) % 512)
 
 
@@ -160,13 +163,13 @@ class Walk:
         mode, owner = stat.S_IMODE(info.st_mode), self._ids.from_disk(info.st_uid, info.st_gid)
         attributes = layer_attributes(self._folder)
         if (mode, owner) != (0o755, (0, 0)) or attributes:
-            yield header("./", tarfile.DIRTYPE, mode, owner, 0, "", attributes, int(info.st_mtime))
+            yield header("./", FOLDER, mode, owner, 0, "", attributes, int(info.st_mtime))
         yield from self._entries(self._folder, "", int(info.st_mtime))
         yield END
 
     def _entries(self, folder: str, prefix: str, when: int) -> Iterator[bytes | memoryview]:
         if is_opaque(folder):
-            yield header(prefix + OPAQUE_NAME, tarfile.REGTYPE, 0, (0, 0), 0, "", None, when)
+            yield header(prefix + OPAQUE_NAME, FILE, 0, (0, 0), 0, "", None, when)
         with os.scandir(folder) as found:
             entries = [(os.fsencode(stream_name(e)), e) for e in found]
         for name, entry in sorted(entries, key=lambda pair: pair[0]):
@@ -177,22 +180,22 @@ class Walk:
         when = int(info.st_mtime)
         mode, owner = stat.S_IMODE(info.st_mode), self._ids.from_disk(info.st_uid, info.st_gid)
         if is_whiteout(info):
-            yield header(name, tarfile.REGTYPE, 0, (0, 0), 0, "", None, when)
+            yield header(name, FILE, 0, (0, 0), 0, "", None, when)
             return
         if stat.S_ISDIR(info.st_mode):
-            yield header(name + "/", tarfile.DIRTYPE, mode, owner, 0, "", layer_attributes(entry.path), when)
+            yield header(name + "/", FOLDER, mode, owner, 0, "", layer_attributes(entry.path), when)
             yield from self._entries(entry.path, name + "/", when)
             return
         first = self._first_names.setdefault(info.st_ino, name) if info.st_nlink > 1 else name
         if first != name:
-            yield header(name, tarfile.LNKTYPE, mode, owner, 0, first, None, when)
+            yield header(name, HARD_LINK, mode, owner, 0, first, None, when)
         elif stat.S_ISLNK(info.st_mode):
-            yield header(name, tarfile.SYMTYPE, 0o777, owner, 0, os.readlink(entry.path), None, when)
+            yield header(name, LINK, 0o777, owner, 0, os.readlink(entry.path), None, when)
         elif stat.S_ISFIFO(info.st_mode):
-            yield header(name, tarfile.FIFOTYPE, mode, owner, 0, "", None, when)
+            yield header(name, FIFO, mode, owner, 0, "", None, when)
         elif stat.S_ISREG(info.st_mode):
             attributes = layer_attributes(entry.path)
-            yield header(name, tarfile.REGTYPE, mode, owner, info.st_size, "", attributes, when)
+            yield header(name, FILE, mode, owner, info.st_size, "", attributes, when)
             yield from self._content(entry.path, info.st_size)
         else:
             raise Damaged(f"{entry.path} is a device or a socket, which no layer can hold")
@@ -216,6 +219,8 @@ class Walk:
 
 def digest_tree(folder: str, ids: Ids | None = None) -> Digested:
     """Walk a canonical tree and hash its stream. Raises Damaged for what no layer can hold."""
+    import hashlib  # here: it brings OpenSSL, and the supervisor digests nothing
+
     walk = Walk(folder, ids or Ids.mine())
     sha256, size = hashlib.sha256(), 0
     for piece in walk:

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import stat
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -85,7 +84,7 @@ class _Writer:
     def run(self, root: Node, folder: str) -> Digested:
         os.mkdir(folder, 0o700)
         if (root.mode, root.owner) != (0o755, (0, 0)) or root.attributes:
-            self._head(root, "./", tarfile.DIRTYPE)
+            self._head(root, "./", changeset.FOLDER)
         self._fill(os.open(folder, _FOLDER), root, "")
         self._hash.update(changeset.END)
         size = self._size + len(changeset.END)
@@ -120,7 +119,7 @@ class _Writer:
 
     def _entry(self, parent: int, name: str, node: Node, path: str) -> None:
         if node.kind == "folder":
-            self._head(node, path + "/", tarfile.DIRTYPE)
+            self._head(node, path + "/", changeset.FOLDER)
             os.mkdir(name, 0o700, dir_fd=parent)
             self._fill(os.open(name, _FOLDER, dir_fd=parent), node, path + "/")
         elif node.kind == "link":
@@ -131,7 +130,7 @@ class _Writer:
 
     def _link(self, parent: int, name: str, node: Node, path: str, text: str) -> None:
         node.mode = 0o777
-        self._head(node, path, tarfile.SYMTYPE, link=text)
+        self._head(node, path, changeset.LINK, link=text)
         os.symlink(text, name, dir_fd=parent)
         owner = self._ids.to_disk(*node.owner)
         if owner != self._own:
@@ -143,12 +142,12 @@ class _Writer:
         try:
             if isinstance(node.content, Source):
                 size = node.content.identity.size
-                self._head(node, path, tarfile.REGTYPE, size)
+                self._head(node, path, changeset.FILE, size)
                 self._copy(node.content, descriptor)
             else:
                 assert isinstance(node.content, bytes)
                 size = len(node.content)
-                self._head(node, path, tarfile.REGTYPE, size)
+                self._head(node, path, changeset.FILE, size)
                 self._feed(node.content)
                 _write_all(descriptor, memoryview(node.content))
             self._finish(descriptor, node)

@@ -22,7 +22,8 @@ _LEFT_OUT = frozenset(("test", "tests", "idlelib", "tkinter", "turtledemo", "__p
                        "dist-packages", "turtle.py"))  # fmt: skip
 _LEFT_OUT_PREFIXES = ("config-", "_tkinter.", "_test", "_ctypes_test", "_xxtest", "xxlimited")
 _ASK_PYTHON = "import json, sys; print(json.dumps(sys.path))"
-_ON_DEMAND = ("libgcc_s.so.1",)  # glibc opens it itself when a thread is ended, pthread_exit(3)
+# What glibc opens by itself: to end a thread (pthread_exit(3)), and before 2.34 to look up names (nsswitch.conf(5)).
+_ON_DEMAND = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2")
 
 
 class Collector:

@@ -19,6 +19,7 @@ from stackup.spec.layers import Run, describe
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LAST_LINES = 12
+LONGEST_LINE = 1 << 16  # bytes; a step that never ends a line is cut into such pieces
 
 
 def environment(base: Document) -> dict[str, str]:
@@ -104,6 +105,8 @@ class _Lines:
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             self._line(line)
+        if len(self._rest) > LONGEST_LINE:
+            self.finish()
 
     def finish(self) -> None:
         if self._rest:
