@@ -58,6 +58,8 @@ class Socket:
 
     def send(self, requests: Sequence[Request]) -> None:
         """All requests in one send. The kernel carries out each; the first that failed raises KernelError."""
+        if not requests:
+            return
         waiting: dict[int, Request] = {}
         parts = []
         for request in requests:

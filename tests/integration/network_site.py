@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ class Box:
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """`function(*arguments)` in a forked child inside this namespace."""
         reading, writing = os.pipe()
-        child = os.fork()
+        child = _fork()
         if child == 0:
             try:
                 self._enter()
@@ -70,7 +71,7 @@ class Box:
     def start(self, function: Callable[..., None], *arguments: Any) -> None:
         """`function(ready, *arguments)` in a child that lives as long as the box; returns when it calls `ready()`."""
         reading, writing = os.pipe()
-        child = os.fork()
+        child = _fork()
         if child == 0:
             try:
                 self._enter()
@@ -105,6 +106,13 @@ class Box:
         os.close(self.netns)
         self._holder.kill()
         self._holder.wait()
+
+
+def _fork() -> int:
+    """The threads of a test wait in select meanwhile and hold nothing; Python 3.12 warns of them all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def tcp_server(ready: Callable[[], None], name: str, port: int) -> None:
@@ -183,15 +191,26 @@ class Site:
 
     def box(self, network: NetworkValue, host_part: int, service: str | None = None, *, serve: bool = True) -> Box:
         """A container on a network, answering on port 80."""
-        address = network.subnet.replace(".0/24", f".{host_part}")
-        name = f"c{network.number}-{host_part}"
-        box = Box(name)
-        self.boxes.append(box)
-        endpoint = Endpoint(container=name, network=network.name, address=address, service=service, names=(name,))
-        self.apply(endpoints=(*self.state.endpoints, endpoint))
-        self.fabric.attach(box.netns, [Attachment(network=network, address=address)])
+        box = self.box_on([(network, host_part)], service)
         if serve:
             box.serve()
+        return box
+
+    def box_on(self, places: list[tuple[NetworkValue, int]], service: str | None = None) -> Box:
+        """A container on several networks; it is named after the first."""
+        name = f"c{places[0][0].number}-{places[0][1]}"
+        box = Box(name)
+        self.boxes.append(box)
+        attachments = tuple(
+            Attachment(network=network, address=network.subnet.replace(".0/24", f".{part}"), position=position)
+            for position, (network, part) in enumerate(places)
+        )
+        endpoints = (
+            Endpoint(container=name, network=a.network.name, address=a.address, service=service, names=(name,))
+            for a in attachments
+        )
+        self.apply(endpoints=(*self.state.endpoints, *endpoints))
+        self.fabric.attach(box.netns, attachments)
         return box
 
     def service(self, service: str, network: NetworkValue, host_part: int = 254) -> str:

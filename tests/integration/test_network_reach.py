@@ -7,10 +7,14 @@ import socket
 import struct
 import subprocess
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from stackup.runtime.network.values import GATEWAY_MAC, State, mac_of
+from stackup.errors import KernelError
+from stackup.linux import nftables
+from stackup.runtime.network import links
+from stackup.runtime.network.values import GATEWAY_MAC, Attachment, State, mac_of
 
 from .network_site import Site, ask_tcp, ask_udp, bridge_netfilter
 from .testhost import TestHost
@@ -278,3 +282,71 @@ def _sink(ready, pipe: int) -> None:  # type: ignore[no-untyped-def]
         ready()
         connection, _ = server.accept()
         os.write(pipe, connection.recv(100))
+
+
+@both
+def test_a_container_on_two_networks_reaches_both_and_its_first_gives_the_way_out(host: TestHost, nf_call: int) -> None:
+    def scenario() -> None:
+        bridge_netfilter(nf_call)
+        with Site() as site:
+            back, front = site.network(0, internal=True), site.network(1)
+            site.box(back, 2, "s/db"), site.box(front, 2, "s/web")
+            address = site.service("s/db", back), site.service("s/web", front)
+            both_ends = site.box_on([(back, 3), (front, 3)])
+            assert both_ends.run(ask_tcp, "10.89.0.2") == "c0-2 10.89.0.3"
+            assert both_ends.run(ask_tcp, "10.89.1.2") == "c1-2 10.89.1.3"
+            assert [both_ends.run(ask_udp, a) for a in address] == ["c0-2 10.89.0.3", "c1-2 10.89.1.3"]
+            assert "default via 10.89.1.1 dev eth1" in both_ends.sh("ip route")
+
+    host.call(scenario)
+
+
+def test_a_failed_attachment_names_the_interface_and_leaves_nothing(host: TestHost) -> None:
+    def scenario() -> None:
+        with Site() as site:
+            network = site.network()
+            box = site.box(network, 2, serve=False)
+            attachment = Attachment(network=network, address="10.89.0.3")
+            with pytest.raises(KernelError, match="create link su3fa9c102vcydf: File exists"):
+                site.fabric.attach(box.netns, [attachment])  # it has an eth0
+            absent = replace(network, number=7)
+            with pytest.raises(KernelError, match="bridge su3fa9c1n7: No such device"):
+                site.fabric.attach(box.netns, [replace(attachment, network=absent)])
+            assert links.list_links("3fa9c1") == {"su3fa9c1n0", "su3fa9c102vcyde"}
+
+    host.call(scenario)
+
+
+def test_a_refused_change_leaves_the_rules_as_they_were(host: TestHost) -> None:
+    def scenario() -> None:
+        with Site() as site:
+            network = site.network()
+            client = site.box(network, 2)
+            site.box(network, 3, "s/web")
+            address = site.service("s/web", network)
+            good = site.state
+            subprocess.run("nft add element ip stackup_3fa9c1 subnets '{ 10.89.9.0/24 }'", shell=True, check=True)
+            overlapping = replace(network, name="net9", number=9, subnet="10.89.8.0/22")
+            with pytest.raises(KernelError, match="change firewall rules"):
+                site.apply(networks=(network, overlapping), endpoints=())
+            site.state = good
+            assert client.run(ask_tcp, address) == "c0-3 10.89.0.2"
+
+    host.call(scenario)
+
+
+def test_the_program_nft_stands_in_where_the_library_is_missing(host: TestHost) -> None:
+    def scenario() -> None:
+        nftables._tried, nftables._library = True, None
+        assert nftables.which() == "program"
+        with Site() as site:
+            network = site.network()
+            client = site.box(network, 2)
+            site.box(network, 3, "s/web")
+            address = site.service("s/web", network)
+            assert client.run(ask_tcp, address) == "c0-3 10.89.0.2"
+            assert site.fabric.missing(site.state) == ()
+            with pytest.raises(KernelError, match=r"change firewall rules: .*Error: .*No such file or directory"):
+                nftables.run("delete table ip nobody")
+
+    host.call(scenario)

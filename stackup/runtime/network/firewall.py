@@ -3,8 +3,8 @@
 Two tables named `stackup_<rootid>`, family `ip` for routed packets, family `bridge` for frames; deleting them is the
 whole clean-up. Rules match our own bridges by name (`su3fa9c1n*`), so they stand before a bridge does and no packet
 that is not ours is looked at for long. What changes lies in sets and maps, and in one chain per service address and per
-published port: a change of replicas rewrites these chains in one transaction. Measured: 0.2 ms for a change with 50
-services (tests/bench), 3 ms through the program `nft`.
+published port: a change of replicas rewrites these chains in one transaction. Measured with 50 services: 0.3 to 0.4 ms
+a change, half of it the comparison; 3 ms for everything at once; 3 ms more through the program `nft`.
 
     endpoints   addresses of containers, each twice: for "is there anybody", and for "it came back to its sender"
     pairs       bridge names, each twice: packets within a network
@@ -113,7 +113,20 @@ class _Content:
         self.elements.setdefault(place, {}).update(dict.fromkeys(elements))
 
 
+_known: list[tuple[str, State, _Content]] = []
+"""The last two contents: what was new in one change is old in the next."""
+
+
 def _content(root_id: str, state: State) -> _Content:
+    for known_id, known, content in _known:
+        if known is state and known_id == root_id:
+            return content
+    content = _make_content(root_id, state)
+    _known[:] = [*_known[-1:], (root_id, state, content)]
+    return content
+
+
+def _make_content(root_id: str, state: State) -> _Content:
     content = _Content()
     networks = {n.name: n for n in state.networks}
     links = {n.name: _quoted(n.link(root_id)) for n in state.networks}
