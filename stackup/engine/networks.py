@@ -166,9 +166,14 @@ class Networks:
 
     async def forget_stack(self, stack: str) -> None:
         """After `down`: give back the services' addresses and ports."""
-        self.ports.release(self.world, stack, keep=())
+        self.ports.release(self.world, stack)
         self.changed(stack)
         await self.settle()
+
+    def forget_service(self, stack: str, name: str) -> None:
+        """The same for one service that was removed from the file."""
+        self.ports.release(self.world, stack, name)
+        self.changed(stack)
 
     # What changed
 

@@ -73,11 +73,19 @@ class Performer:
             case DeleteContainer():
                 await self._stop(operation.container)
                 await containers.delete(self.world, operation.container)
+                self._last_of(operation.service)
                 self.world.networks.changed(self.stack)
                 return "deleted"
             case AwaitService():
                 return await self._await(operation)
         raise AssertionError(f"{operation.kind} is no operation of the supervisor")
+
+    def _last_of(self, service: str) -> None:
+        """A service that the wish no longer has gives back its address and ports with its last container."""
+        if self.desired is None or service in self.desired.services:
+            return
+        if all(c.service_name != service for c in self.world.records.containers(self.stack)):
+            self.world.networks.forget_service(self.stack, service)
 
     @property
     def _wish(self) -> Desired:

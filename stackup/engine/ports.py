@@ -64,13 +64,13 @@ class Ports:
         if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
             self._store(world, key)
 
-    def release(self, world: World, stack: str, keep: Collection[str]) -> None:
-        """Give up ports and addresses of a stack's services, but those that are named in `keep`."""
+    def release(self, world: World, stack: str, service: str | None = None) -> None:
+        """Give up ports and addresses of a service, or of all services of a stack."""
         keys = {*self._sockets, *self.published()}
         owners = {lease.owner.removeprefix("service:") for lease in self._records.ledger.all("address")}
         for key in keys | {o for o in owners if "/" in o}:
             name = key.removeprefix(f"{stack}/")
-            if not key.startswith(f"{stack}/") or name in keep:
+            if not key.startswith(f"{stack}/") or service not in (None, name):
                 continue
             for bound in self._sockets.pop(key, {}).values():
                 bound.close()

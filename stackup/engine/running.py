@@ -159,4 +159,6 @@ async def update(world: World, container_id: str, service: Service) -> None:
     if live is not None and record.service.resources != service.resources:
         live.group.update(bundle.resources(service.resources))
     world.records.change_container(container_id, service=service)
+    if service.network_mode == "bridge" and record.service.ports != service.ports:
+        await world.networks.ports.publish(world, world.record(container_id))
     world.networks.changed(record.stack)
