@@ -1,4 +1,4 @@
-"""Volumes: folders below <root>/volumes whose files carry the containers' own ids, and bind sources.
+"""Volumes: folders below <root>/volumes whose files carry the containers' own ids. Bind sources are in `binds`.
 
 A new volume is marked fresh until the first container that mounts it is made: then it takes content, owner and mode
 from that container's image, built aside and renamed into place. An anonymous volume belongs to its container, is named
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 
 from stackup.builder import snapshotter
 from stackup.builder.view import View
+from stackup.engine import binds
 from stackup.engine import records as state
 from stackup.engine.mounts import Source, anonymous_targets
 from stackup.engine.records import ContainerRecord, Records, VolumeRecord
 from stackup.engine.volume_content import fill
-from stackup.errors import BadInput, Conflict, KernelError, NotFound
+from stackup.errors import Conflict, KernelError, NotFound
 from stackup.oci import Document
 from stackup.paths import Host
 from stackup.planner.desired import Desired
@@ -155,25 +156,31 @@ def prepare(world: World, record: ContainerRecord) -> None:
 
     For the worker thread: reads the records over a connection of its own. Raises NotFound, BadInput, KernelError.
     """
+    if not record.service.volumes and not _declares(world, record):
+        return
+    names, folder = _wish(world.host, record)
     image = world.images.get(record.digest)
-    wanted = needed(record.service, record.id, image.config, _names_apart(world.host, record))
+    wanted = needed(record.service, record.id, image.config, names)
     fresh = [one for one in wanted if _ensure(world.host, one)]
     if fresh:
         view = View(snapshotter.lower_folders(world.host, image.diff_ids))
         for one in fresh:
             settle(world.host, one, view)
-    for mount in record.service.volumes:
-        if mount.type == "bind":
-            ensure_bind(world.host, record.service, mount.source, create=mount.create_host_path)
+    binds.keep(world.host, record.id, binds.resolve(world.host, record.service, folder))
 
 
-def _names_apart(host: Host, record: ContainerRecord) -> Mapping[str, str]:
-    if not any(m.type == "volume" and m.source for m in record.service.volumes):
-        return {}
+def _declares(world: World, record: ContainerRecord) -> bool:
+    return bool((world.images.get(record.digest).config.get("config") or {}).get("Volumes"))
+
+
+def _wish(host: Host, record: ContainerRecord) -> tuple[Mapping[str, str], str]:
+    """Volume key -> name, and the stack file's folder."""
     reader = state.read(host)
     assert reader is not None
     with reader:
-        return reader.volume_names(record.stack)
+        stack = reader.stack(record.stack)
+        assert stack is not None
+        return reader.volume_names(record.stack), stack.folder
 
 
 def _ensure(host: Host, one: Needed) -> bool:
@@ -217,9 +224,10 @@ def sources(world: World, record: ContainerRecord) -> dict[str, Source]:
     named = any(m.type == "volume" and m.source for m in record.service.volumes)
     names = world.records.volume_names(record.stack) if named else {}
     found = {n.target: Source(world.host.volume(n.name)) for n in needed(record.service, record.id, config, names)}
+    kept = binds.kept(world.host, record.id)
     for mount in record.service.volumes:
         if mount.type == "bind":
-            found[mount.target] = bind_source(record.service, mount.source)
+            found[mount.target] = binds.source(record.service, mount.target, kept.get(mount.target, mount.source))
     return found
 
 
@@ -233,38 +241,3 @@ def forget_anonymous(world: World, record: ContainerRecord) -> None:
 def anonymous(names: Iterable[str], container_id: str) -> list[str]:
     """Those of a container among the names of volumes."""
     return [name for name in names if name.startswith(f"{container_id}_")]
-
-
-# Bind sources
-
-
-def ensure_bind(host: Host, service: Service, path: str, *, create: bool) -> None:
-    """A folder is made where nothing is, unless the file says `create_host_path: false`."""
-    real = os.path.realpath(path)
-    if real == os.path.realpath(host.root) or real.startswith(os.path.realpath(host.root) + "/"):
-        raise BadInput(f"services.{service.name}.volumes: {path} lies in stackup's own root", hint="use a named volume")
-    if os.path.exists(path):
-        return
-    if not create:
-        raise _missing(service, path)
-    try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
-    except OSError as error:
-        raise KernelError.of(f"make the bind source {path}", error) from error
-
-
-def bind_source(service: Service, path: str) -> Source:
-    """With its owner: the container's root appears as that user there."""
-    try:
-        info = os.stat(path)
-    except FileNotFoundError as error:
-        raise _missing(service, path) from error
-    except OSError as error:
-        raise KernelError.of(f"look at the bind source {path}", error) from error
-    return Source(path, (info.st_uid, info.st_gid))
-
-
-def _missing(service: Service, path: str) -> NotFound:
-    return NotFound(
-        f"services.{service.name}.volumes: bind source {path} does not exist", resource=f"service:{service.name}"
-    )

@@ -7,10 +7,9 @@ import pytest
 
 from stackup.builder.view import View
 from stackup.engine import volumes
-from stackup.engine.mounts import Source
 from stackup.engine.records import ContainerRecord, open_records
 from stackup.engine.volumes import Needed, needed
-from stackup.errors import BadInput, Conflict, NotFound
+from stackup.errors import Conflict, NotFound
 from stackup.paths import Host, open_root
 from stackup.planner.desired import Desired, DesiredVolume
 from stackup.spec.model import Service, Volume, VolumeMount
@@ -149,21 +148,3 @@ def test_a_link_inside_the_image_is_followed(root: Host, tmp_path: Path) -> None
     (tmp_path / "tree/real/file").write_text("")
     (tmp_path / "tree/data").symlink_to("/real")
     assert os.listdir(settled(root, View([str(tmp_path / "tree")]))) == ["file"]
-
-
-def test_a_bind_source_is_made_or_missed_as_the_file_says(root: Host, tmp_path: Path) -> None:
-    there = tmp_path / "a/b"
-    with pytest.raises(NotFound, match=r"services\.web\.volumes: bind source .* does not exist"):
-        volumes.ensure_bind(root, service(), str(there), create=False)
-    volumes.ensure_bind(root, service(), str(there), create=True)
-    assert volumes.bind_source(service(), str(there)) == Source(str(there), (os.geteuid(), os.getegid()))
-    there.rmdir()
-    with pytest.raises(NotFound):
-        volumes.bind_source(service(), str(there))
-
-
-def test_our_own_root_is_never_bound_also_not_through_a_link(root: Host, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(root.root)
-    for path in (root.root, root.path("store"), str(tmp_path / "link/store")):
-        with pytest.raises(BadInput, match="lies in stackup's own root"):
-            volumes.ensure_bind(root, service(), path, create=True)
