@@ -310,7 +310,7 @@ def test_a_failed_attachment_names_the_interface_and_leaves_nothing(host: TestHo
             with pytest.raises(KernelError, match="create link su3fa9c102vcydf: File exists"):
                 site.fabric.attach(box.netns, [attachment])  # it has an eth0
             absent = replace(network, number=7)
-            with pytest.raises(KernelError, match="bridge su3fa9c1n7: No such device"):
+            with pytest.raises(KernelError, match="bridge su3fa9c1n7: no interface with this name"):
                 site.fabric.attach(box.netns, [replace(attachment, network=absent)])
             assert links.list_links("3fa9c1") == {"su3fa9c1n0", "su3fa9c102vcyde"}
 
