@@ -7,6 +7,7 @@ are is refused, never touched.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -65,12 +66,26 @@ def open_database(path: str | os.PathLike[str], schema: Sequence[str]) -> Databa
     try:
         connection = apsw.Connection(name)
         connection.set_busy_timeout(10_000)
+        _use_wal(connection)
         # list(): apsw stops at the first row, and the statements after it would never run.
-        list(connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"))
+        list(connection.execute("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"))
         _migrate(connection, name, schema)
     except apsw.Error as error:
         raise _translate(error, name) from error
     return Database(connection, name)
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """SQLite does not wait out the busy timeout when the journal mode changes: of two first openers one would fail."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            list(connection.execute("PRAGMA journal_mode=WAL"))
+            return
+        except apsw.BusyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.002)
 
 
 def open_readonly(path: str | os.PathLike[str], schema: Sequence[str]) -> Database:
