@@ -175,3 +175,42 @@ def test_the_upper_folder_looks_like_the_images_root(host: Host, tmp_path: Path)
     folder.chmod(0o711)
     snapshotter.prepare(host, (ONE,), str(tmp_path / "u"), str(tmp_path / "w"))
     assert (tmp_path / "u").stat().st_mode & 0o777 == 0o711
+
+
+def test_collecting_while_others_build_takes_nothing_they_need(host: Host, tmp_path: Path) -> None:
+    children = []
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            try:
+                for round_ in range(8):
+                    wanted = stack(tmp_path, **{f"i{number}": (A, File(target="/n", content=f"{number}.{round_}"))})
+                    digest = build(host, wanted)[f"i{number}"]
+                    assert all(os.path.isdir(trees.path(host, d)) for d in images.image(host, digest).diff_ids)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    for _ in range(12):
+        gc.collect(host)
+    assert [os.waitpid(c, 0)[1] for c in children] == [0, 0]
+    gc.collect(host)
+    assert len(images.list_images(host)) == 2 and len(os.listdir(host.trees)) == 3
+    assert os.listdir(host.tmp) == []
+
+
+def test_several_first_openers_make_one_database(tmp_path: Path) -> None:
+    for number in range(12):
+        host = make_host(tmp_path / str(number))
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                try:
+                    images.list_images(host)
+                    open_graph(host).db.close()
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(child)
+        assert [os.waitpid(c, 0)[1] for c in children] == [0] * 4

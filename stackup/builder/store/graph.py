@@ -247,9 +247,11 @@ def open_graph(host: Host) -> Graph:
 @contextlib.contextmanager
 def reading(host: Host | None) -> Iterator[Graph]:
     """The graph for reading only; an empty one where nothing was ever built."""
-    if host is None or not os.path.exists(host.images_db):
-        graph = Graph(db.open_database(":memory:", SCHEMA))
-    else:
+    graph = None
+    if host is not None and os.path.exists(host.images_db):
         graph = Graph(db.open_readonly(host.images_db, SCHEMA))
-    with graph:
+        if graph.db.one("PRAGMA user_version") == (0,):  # its first opener has not made the tables yet
+            graph.db.close()
+            graph = None
+    with graph or Graph(db.open_database(":memory:", SCHEMA)) as graph:
         yield graph
