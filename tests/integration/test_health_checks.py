@@ -79,13 +79,13 @@ def test_a_check_that_hangs_is_killed_and_counts_as_a_failure(host: TestHost) ->
     network_mode: none
     command: [sleep, infinity]
     stop_signal: SIGKILL
-    healthcheck: {test: [CMD, sleep, "1000"], interval: 0.2s, timeout: 0.3s, retries: 1}
+    healthcheck: {test: [CMD, sleep, "97531"], interval: 0.2s, timeout: 0.3s, retries: 1}
 """,
     )
     project.up()
     project.until("web", health="unhealthy")
     running = host.sh("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-    assert running.count("sleep 1000") <= 1  # one that runs just now, none left over
+    assert running.count("sleep 97531") <= 1  # one that runs just now, none left over
     project.down()
 
 
