@@ -57,11 +57,10 @@ def ls(settings: Settings, format: Format) -> int:
 def version(settings: Settings, format: Format) -> int:
     """What this is and what it runs on."""
     import os
-    import platform
 
     from stackup import __version__
 
-    facts = {"stackup": __version__, "python": platform.python_version(), "kernel": os.uname().release}
+    facts = {"stackup": __version__, "python": sys.version.split()[0], "kernel": os.uname().release}
     if format == "json":
         from stackup.cli.render import json
 

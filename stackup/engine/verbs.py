@@ -13,8 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 from stackup import events, paths
-from stackup.engine import client, status
-from stackup.engine import records as state
+from stackup.engine import client
 from stackup.engine.views import ExitStatus, Outcome, Replica, StackRow, StatsRow, UpResult
 from stackup.errors import NotFound, StackupError
 from stackup.events import Reporter
@@ -25,6 +24,7 @@ from stackup.values import from_plain
 if TYPE_CHECKING:
     from stackup.builder.store.images import StoredImage
     from stackup.engine.logs import LogLine
+    from stackup.engine.records import Records
     from stackup.linux.features import Feature
     from stackup.planner.plan import Plan
     from stackup.spec.model import Loaded
@@ -82,6 +82,8 @@ def ps(root: str, stack: str | None = None) -> tuple[Replica, ...]:
         with connection:
             reply = connection.request("ps", stack=stack)
         return tuple(from_plain(Replica, row) for row in reply["replicas"])
+    from stackup.engine import status
+
     with _read(host) as records:
         return status.replicas(host, records, stack) if records else ()
 
@@ -167,12 +169,16 @@ def ls(root: str) -> tuple[StackRow, ...]:
     host = paths.find_root(root)
     if host is None:
         return ()
+    from stackup.engine import status
+
     with _read(host) as records:
         return status.stacks(host, records) if records else ()
 
 
 def inspect(root: str, stack: str, service: str) -> Document:
     """All that is known of a service: wish, replicas, runtime specs, addresses, ports, health."""
+    from stackup.engine import status
+
     host = _root(root)
     with _read(host) as records:
         if records is None or records.stack(stack) is None:
@@ -264,7 +270,9 @@ def _running(root: str) -> client.Client:
 
 
 @contextmanager
-def _read(host: Host) -> Iterator[state.Records | None]:
+def _read(host: Host) -> Iterator[Records | None]:
+    from stackup.engine import records as state
+
     records = state.read(host)
     try:
         yield records

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from stackup.planner.observed import Health
+from stackup.planner.states import Health
 
 ReplicaState = Literal["created", "running", "exited", "gone", "absent", "restarting"]
 

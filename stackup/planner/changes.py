@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackup.planner.fields import VERDICTS, Verdict
+from stackup.planner.states import size as size
 from stackup.spec.model import Port, Service, VolumeMount
 
 _SIZES = frozenset({"resources.memory", "shm_size"})
@@ -122,12 +123,3 @@ def _text(value: Any) -> str:
         said = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
         return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in said if v not in (None, (), "")) + "}"
     return str(value).replace("\n", "\\n") or '""'
-
-
-def size(count: int) -> str:
-    """Bytes as the file has them: 67108864 -> `64M`; what is no whole unit gets one decimal: `1.5G`."""
-    for unit, letter in ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
-        if count >= unit:
-            number = count / unit
-            return f"{number:.0f}{letter}" if count % unit == 0 else f"{number:.1f}{letter}"
-    return f"{count}B"

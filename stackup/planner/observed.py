@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from stackup.planner.states import ContainerState as ContainerState
+from stackup.planner.states import Health as Health
 from stackup.spec.model import Network, Service
-
-ContainerState = Literal["created", "running", "exited", "gone"]
-Health = Literal["none", "starting", "healthy", "unhealthy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

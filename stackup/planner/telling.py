@@ -78,6 +78,8 @@ def tell(plan: Plan) -> list[str]:
                 lines += _build(operation)
             case CreateNetwork() | DeleteNetwork() | CreateVolume() | DeleteVolume():
                 lines.append(f"{_WORDS[type(operation)]} {resource(operation)}: {operation.cause}")
+            case AwaitService(number=int()):
+                pass  # between two replicas of a service: said once, by the documentation
             case AwaitService():
                 condition = _CONDITIONS[operation.condition]
                 lines.append(f"wait until {resource(operation)} is {condition}: {operation.cause}")

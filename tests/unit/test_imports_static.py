@@ -19,7 +19,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "builder": (*MODEL, "spec.templating"),
     "runtime": (),
     "engine": ("planner", "builder", "runtime", *MODEL),
-    "cli": ("engine", "spec", "planner.graph", "planner.changes"),
+    "cli": ("engine", "spec", "planner.graph", "planner.states"),
     "__main__": ("cli",),
 }
 # a library or a kind of call -> the modules that may have it

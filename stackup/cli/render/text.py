@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stackup.cli.output import style
-from stackup.planner.changes import size
+from stackup.planner.states import size
 
 if TYPE_CHECKING:
     from stackup.builder.store.images import StoredImage
