@@ -14,9 +14,19 @@ class Ended(Protocol):
 
 
 def describe(end: Ended, oom: bool, memory: int | None) -> str:
-    """`exited 1`, `SIGKILL`, `OOM-killed at 64M`, `ended, nobody knows how`."""
-    if oom and (end.signal == signals.SIGKILL or end.code not in (0, None)):
-        return f"OOM-killed at {size(memory)}" if memory is not None else "OOM-killed, the machine had no memory left"
+    """`exited 1`, `SIGKILL`, `OOM-killed at 64M`, `ended, nobody knows how`.
+
+    `oom`: a process of it was OOM-killed at some time. Where the first one ended in another way, both are said.
+    """
+    if not oom or end.code == 0:
+        return _plainly(end)
+    words = f"OOM-killed at {size(memory)}" if memory is not None else "OOM-killed, the machine had no memory left"
+    if end.signal == signals.SIGKILL or end.code == 128 + signals.SIGKILL:  # the latter: a shell about its child
+        return words
+    return f"{_plainly(end)}, a process of it was {words}"
+
+
+def _plainly(end: Ended) -> str:
     if end.signal is not None:
         try:
             return signals.Signals(end.signal).name

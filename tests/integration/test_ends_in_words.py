@@ -27,7 +27,8 @@ def test_a_service_past_its_memory_is_oom_killed_at_its_limit(host: TestHost) ->
     row = project.until("hog", state="exited")
     assert (row["exit"], row["exit_code"]) == ("OOM-killed at 16M", 137)
     assert "OOM-killed at 16M" in project.cli("ps")
-    project.until("child", state="exited")
+    row = project.until("child", state="exited")
+    assert (row["exit"], row["exit_code"]) == ("exited 4, a process of it was OOM-killed at 16M", 4)
     assert project.lines("child")[-1] == "went on"
     project.down()
 
