@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from stackup.engine import waiting
 from stackup.engine.views import Outcome
 from stackup.errors import Interrupted, StackupError
 from stackup.events import Done, Failed, Reporter, Skipped, Started
@@ -18,7 +20,7 @@ from stackup.planner import operations
 from stackup.planner.operations import Operation
 from stackup.planner.plan import Plan
 
-Perform = Callable[[str, Operation], Awaitable[str | None]]
+Perform = Callable[[str, Operation], Coroutine[Any, Any, str | None]]
 """Carry out an operation; the text of what was done, None: nothing worth a line. Raises StackupError."""
 
 
@@ -92,14 +94,7 @@ class _Walk:
         """A wait changes nothing, so it ends where the request is withdrawn; everything else runs to its end."""
         if self._withdrawn is None or not isinstance(operation, operations.AwaitService):
             return await self._perform(key, operation)
-        work = asyncio.ensure_future(self._perform(key, operation))
-        gone = asyncio.ensure_future(self._withdrawn.wait())
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        if work.done():
-            return work.result()
-        work.cancel()
-        raise Interrupted("the command was interrupted")
+        return await waiting.unless(self._withdrawn, self._perform(key, operation))
 
     def _end(self, key: str, result: str, error: str | None = None, hint: str | None = None) -> None:
         operation = self._operations[key]

@@ -19,6 +19,10 @@ from stackup.paths import Host
 _PATIENCE = 30.0  # seconds until a supervisor that does not say hello counts as broken
 
 
+class Lost(StackupError):
+    """The supervisor went away while we waited for it."""
+
+
 class Client:
     """A connection that has said hello. `server`: the supervisor's answer ({"pid", "spawner", "stackup"})."""
 
@@ -47,13 +51,15 @@ class Client:
     ) -> Document:  # fmt: skip
         """Send a request and return its reply; events go to `report`, messages of another kind to `other`.
 
-        Raises the supervisor's error, ConnectionError where it went away.
+        Raises the supervisor's error, Lost where it went away.
         """
         data = protocol.encode({"op": op, "args": arguments}, len(fds))
-        if fds:
-            sent = socket.send_fds(self._sock, [data], list(fds))
-            data = data[sent:]
-        self._sock.sendall(data)
+        try:
+            if fds:
+                data = data[socket.send_fds(self._sock, [data], list(fds)) :]
+            self._sock.sendall(data)
+        except ConnectionError:
+            pass  # reading says why, or that it is gone
         while True:
             message, received = self._next()
             if "reply" in message:
@@ -68,9 +74,14 @@ class Client:
 
     def _next(self) -> tuple[Document, list[int]]:
         while not self._ready:
-            data, fds = protocol.receive(self._sock)
+            try:
+                data, fds = protocol.receive(self._sock)
+            except ConnectionError:
+                data, fds = b"", []
             if not data:
-                raise ConnectionError("the supervisor ended the connection")
+                raise Lost(
+                    "the supervisor ended before it answered", hint="run the command again: it goes on from there"
+                )
             self._ready += self._decoder.feed(data, fds)
         return self._ready.pop(0)
 
@@ -103,7 +114,7 @@ def ensure(host: Host) -> Client:
         try:
             if client := connect(host):
                 return client
-        except (ConnectionError, BrokenPipeError):
+        except Lost:
             pass  # it was just ending after its last stack; another one is started
         spawning.start_pair(host)
     raise StackupError("the supervisor does not stay up", hint=_log_hint(host))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stackup.engine import client, generations, observe
 from stackup.engine import records as state
-from stackup.engine.client import Client
+from stackup.engine.client import Client, Lost
 from stackup.engine.observe import Machine
 from stackup.engine.views import Outcome, Published, UpResult
 from stackup.errors import Conflict, NotFound
@@ -93,7 +93,10 @@ def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, repor
         connection = connection or client.ensure(host)
         try:
             return _run_half(connection, drawn, digests, services, wait, report)
-        except Conflict:
+        except (Conflict, Lost) as error:
+            if isinstance(error, Lost):
+                connection.close()
+                connection = client.ensure(host)
             drawn = draw(host, loaded, services, connection)
             digests = _build_half(host, loaded, drawn, report)
             return _run_half(connection, drawn, digests, services, wait, report)

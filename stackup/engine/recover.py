@@ -20,7 +20,7 @@ from stackup.engine import containers, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
-from stackup.errors import StackupError
+from stackup.errors import NotFound, StackupError
 from stackup.runtime.channel import Message, close_all
 
 if TYPE_CHECKING:
@@ -67,15 +67,15 @@ async def everything(world: World, keeper: Keeper, found: Found) -> None:
         record = known.get(message["container"])
         if record is None or message["state"] == "created":
             close_all(fds)
-            world.children.tell("kill", container=message["container"], signal=signals.SIGKILL)
+            await _end(world, message["container"])
         else:
             _take_up(world, record, message["pid"], message["start_time"], fds)
     for record in known.values():
-        if record.state == "running" and record.id not in world.live:
+        if record.pid is not None and record.id not in world.live:
             _find(world, record)
     await world.networks.recover(found.values)
     gone = [_exit_of(m) for m in found.exits if "container" in m]
-    lost = [(r.id, _UNKNOWN) for r in known.values() if r.state == "running" and r.id not in world.live]
+    lost = [(r.id, _UNKNOWN) for r in known.values() if r.pid is not None and r.id not in world.live]
     for container_id, end in gone + lost:
         _note(world, container_id, end)
     for message in found.exits:
@@ -97,6 +97,19 @@ _UNKNOWN = End(None, None, 0.0)
 
 def _exit_of(message: Message) -> tuple[str, End]:
     return message["container"], End(message.get("code"), message.get("signal"), float(message.get("time") or 0.0))
+
+
+async def _end(world: World, container_id: str) -> None:
+    """A process that nobody waits for: end it, so that its name is free again."""
+    world.children.tell("kill", container=container_id, signal=signals.SIGKILL)
+    for _attempt in range(100):
+        try:
+            await world.children.call("forget", container=container_id)
+            return
+        except NotFound:
+            return
+        except StackupError:  # it still ends
+            await asyncio.sleep(0.02)
 
 
 def _take_up(world: World, record: ContainerRecord, pid: int, start_time: int, fds: Fds) -> None:
@@ -141,7 +154,11 @@ def _note(world: World, container_id: str, end: End) -> None:
         return
     record = world.records.container(container_id)
     world.children.tell("forget", container=container_id)
-    if record is None or record.state != "running":
+    if record is None or (record.state != "running" and record.pid is None):
+        return
+    if record.state == "created":  # its process was not started, or nobody could say so
+        world.cgroups.open(record.cgroup).delete()
+        world.records.change_container(container_id, pid=None, start_time=None, boot_id=None)
         return
     rebooted = record.boot_id != world.boot
     world.cgroups.open(record.cgroup).delete()
@@ -176,6 +193,9 @@ def _sweep(world: World) -> None:
     for name in os.listdir(world.host.path("containers")):
         if name not in ids:
             shutil.rmtree(world.host.container(name), ignore_errors=True)
+    for name in os.listdir(world.host.tmp):
+        if name.startswith("volume."):  # half filled, or half removed; the rest in there is the builder's
+            shutil.rmtree(world.host.path("tmp", name), ignore_errors=True)
 
 
 async def hand_over(world: World, listener: socket.socket) -> None:

@@ -48,12 +48,13 @@ async def launch(world: World, container_id: str) -> None:
     try:
         world.output.open(container_id, fds.get("terminal"))
         await world.networks.attach(record, live)
+        world.records.change_container(container_id, started=time.time())
         await world.children.call("start", container=container_id)
     except BaseException:
         await _abandon(world, live)
         raise
     if not live.ended.done():
-        world.records.change_container(container_id, state="running", wish="running", started=time.time())
+        world.records.change_container(container_id, state="running", wish="running")
     world.networks.changed(record.stack)
     world.notify()
     await world.networks.settle()

@@ -40,6 +40,7 @@ class Supervisor:
         self._found: recover.Found | None = None
         self._greeted = asyncio.Event()
         self._ending = False
+        self._stays = False  # in the foreground, whoever started us says when we end
 
     async def run(self) -> None:
         host = self.host
@@ -73,7 +74,8 @@ class Supervisor:
     async def _greet(self) -> recover.Found:
         """Ask the spawner for all it keeps for us."""
         self._found, self._greeted = recover.Found(), asyncio.Event()
-        await self.world.children.call("hello")
+        hello, _fds = await self.world.children.call("hello")
+        self._stays = bool(hello.get("foreground"))
         await self._greeted.wait()
         found, self._found = self._found, None
         return found
@@ -116,7 +118,8 @@ class Supervisor:
         await recover.hand_over(self.world, self.server.listener)
 
     def _idle(self) -> None:
-        if not (self._ending or self.server.connections or self.handlers.locks.busy or self.world.records.stacks()):
+        busy = self.server.connections or self.handlers.locks.busy or self.world.records.stacks()
+        if not (busy or self._ending or self._stays):
             self.world.spawn(self._leave())
 
     async def _leave(self) -> None:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stackup.engine.records import ContainerRecord
-from stackup.errors import StackupError
+from stackup.errors import Interrupted, StackupError
 from stackup.spec.model import Condition
 
 if TYPE_CHECKING:
     from stackup.engine.keeper import Keeper
     from stackup.engine.world import World
+
+T = TypeVar("T")
+
+
+async def unless(withdrawn: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """Do something that changes nothing, such as waiting; Interrupted as soon as the command that asked went away."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(withdrawn.wait())
+    await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    raise Interrupted("the command was interrupted")
 
 
 async def service(

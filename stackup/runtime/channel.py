@@ -14,7 +14,7 @@ Shapes
 Replies come in any order; a `create` that waits for its child does not hold up the next request.
 
 Requests
-  hello   {}  -> {"pid": spawner's, "private": bool, "supervisor_starts": n, "sealed": runs from a sealed copy}
+  hello   {}  -> {"pid": spawner's, "private": bool, "foreground": bool, "supervisor_starts": n, "sealed": runs from a sealed copy}
           and then, as events: every `container`, every `exec`, every `stored`, every kept `exited`, and `hello_end`.
   create  {"container": ID, "bundle": FOLDER with config.json | "spec": OCI runtime spec, "rootfs": [Mount.to_json()],
            "stdout": FIFO path?, "stderr": FIFO path?, "cgroup": CGROUP?, "join": {"net": ID of a container, ...}?}

@@ -39,6 +39,7 @@ class Spawner:
     def __init__(self, root: str | None, channel: Channel | None, *, private: bool) -> None:
         self.root = root
         self.private = private
+        self.foreground = False
         self.table = children.Table()
         self.stored: dict[str, tuple[object, Fds]] = {}
         self.supervision = supervision.Supervision(root) if root and not private else None
@@ -69,6 +70,8 @@ class Spawner:
 
     def end_on_signals(self) -> None:
         """For the foreground: a service manager ends us so."""
+
+        self.foreground = True
 
         def end(*_: object) -> None:
             self._ending = True
@@ -191,6 +194,7 @@ class Spawner:
         starts = self.supervision.started if self.supervision else 0
         hello = {"pid": os.getpid(), "private": self.private, "supervisor_starts": starts}
         hello["sealed"] = sealed.is_sealed()
+        hello["foreground"] = self.foreground
         self._post({"re": message.get("id"), "ok": True, **hello})
         for entry in self.table:
             if entry.state != "made":  # one on its way is told by the reply to who asked
