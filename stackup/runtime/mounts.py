@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -324,6 +325,11 @@ def _root(spec: Document, rootfs: Sequence[Document], bundle: str, trees: _Trees
     return _overlay(mount, trees)
 
 
+def _lower_folders(value: str) -> list[str]:
+    """The folders of a `lowerdir=` value: a colon parts them, a backslash takes the next character as it is."""
+    return [re.sub(r"\\(.)", r"\1", folder) for folder in re.findall(r"(?:\\.|[^:\\])+", value)]
+
+
 def _overlay(mount: Document, trees: _Trees) -> OverlayRoot:
     lowers: list[str] = []
     folders: dict[str, str] = {}
@@ -331,7 +337,7 @@ def _overlay(mount: Document, trees: _Trees) -> OverlayRoot:
     for option in mount["options"]:
         key, _, value = option.partition("=")
         if key == "lowerdir":
-            lowers = value.split(":")
+            lowers = _lower_folders(value)
         elif key in ("upperdir", "workdir"):
             folders[key] = value
             if not os.path.isdir(value):

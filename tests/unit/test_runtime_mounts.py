@@ -135,3 +135,7 @@ def test_the_childs_steps_keep_the_order_that_the_kernel_needs():
     )  # fmt: skip
     assert [n for n in names if n in order] == list(order)
     assert names[-1] == "execute"
+
+
+def test_folders_of_an_overlay_may_have_colons_and_backslashes_in_their_names() -> None:
+    assert mounts._lower_folders(r"/a\:b:/c\\d:/e") == ["/a:b", r"/c\d", "/e"]
