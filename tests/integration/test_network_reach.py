@@ -13,7 +13,7 @@ import pytest
 
 from stackup.errors import KernelError
 from stackup.linux import nftables
-from stackup.runtime.network import links
+from stackup.runtime.network import links, ports
 from stackup.runtime.network.values import GATEWAY_MAC, Attachment, State, mac_of
 
 from .network_site import Site, ask_tcp, ask_udp, bridge_netfilter
@@ -350,3 +350,39 @@ def test_the_program_nft_stands_in_where_the_library_is_missing(host: TestHost) 
                 nftables.run("delete table ip nobody")
 
     host.call(scenario)
+
+
+@both
+def test_a_udp_client_that_keeps_its_port_meets_the_replica_that_is_there_now(host: TestHost, nf_call: int) -> None:
+    def scenario() -> None:
+        bridge_netfilter(nf_call)
+        with Site() as site:
+            network = site.network()
+            client, _, _ = site.box(network, 2), site.box(network, 3, "s/web"), site.box(network, 4, "s/web")
+            address = site.service("s/web", network)
+            site.publish("s/web", network, 8080)
+            rest, first, second = site.state.endpoints
+            site.apply(endpoints=(rest, first))
+            here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            held, _ = ports.reserve("127.0.0.1", 8080, "udp")
+            here.settimeout(3)
+            assert client.run(_ask_from, 4444, address) == "c0-3 10.89.0.2"
+            site.apply(endpoints=(rest, second))
+            assert client.run(_ask_from, 4444, address) == "c0-4 10.89.0.2"
+            site.apply(endpoints=(rest,))
+            here.sendto(b"?", ("127.0.0.1", 8080))  # nobody is there: it ends in the reservation
+            site.apply(endpoints=(rest, first))
+            here.sendto(b"?", ("127.0.0.1", 8080))
+            assert here.recv(100) == b"c0-3 10.89.0.1"
+            assert site.fabric.shortcoming is None
+            here.close(), held.close()
+
+    host.call(scenario)
+
+
+def _ask_from(port: int, address: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("", port))
+        one.settimeout(3)
+        one.sendto(b"?", (address, 80))
+        return one.recv(100).decode()

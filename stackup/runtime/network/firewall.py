@@ -58,6 +58,11 @@ def missing_tables(root_id: str, state: State) -> tuple[str, ...]:
     return tuple(f"{family} {name}" for family in FAMILIES if family not in there)
 
 
+def ready(state: State) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """(service, network) -> the addresses of its ready replicas; services without one are left out."""
+    return _ready(state.endpoints)
+
+
 def whole(root_id: str, state: State) -> str:
     """Both tables with everything, replacing what is there of them."""
     name = table(root_id)
