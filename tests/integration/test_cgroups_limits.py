@@ -125,14 +125,19 @@ def test_the_pids_limit_stops_a_fork_loop(make: Make) -> None:
 
 
 def test_a_quarter_of_a_core_holds_a_busy_loop(make: Make) -> None:
+    """Never above 30 %; at least 20 % as soon as others leave it that much: windows of 5 s, a busy machine gets more."""
     group = make({"cpu": {"quota": 25_000, "period": 100_000}})
     inside(group, spin)
     eventually(lambda: group.stats().cpu_ns > 0)
-    earlier, began = group.stats(), time.monotonic()
-    time.sleep(5)
-    later, took = group.stats(), time.monotonic() - began
-    assert 20 <= cpu_percent(earlier, later, took) <= 30
-    assert later.throttled_ns > earlier.throttled_ns
+    shares: list[float] = []
+    while len(shares) < 6 and not (shares and shares[-1] >= 20):
+        earlier, began = group.stats(), time.monotonic()
+        time.sleep(5)
+        later, took = group.stats(), time.monotonic() - began
+        shares.append(cpu_percent(earlier, later, took))
+    assert max(shares) <= 30
+    assert shares[-1] >= 20, shares
+    assert group.stats().throttled_ns > 0
 
 
 def test_kill_ends_a_fork_bomb_and_the_limits_stay_for_the_next_start(make: Make) -> None:
