@@ -125,7 +125,7 @@ def test_the_pids_limit_stops_a_fork_loop(make: Make) -> None:
 
 
 def test_a_quarter_of_a_core_holds_a_busy_loop(make: Make) -> None:
-    """Never above 30 %; at least 20 % as soon as others leave it that much: windows of 5 s, a busy machine gets more."""
+    """Never above 30 %; at least 20 % once others leave it that much: windows of 5 s, more on a busy machine."""
     group = make({"cpu": {"quota": 25_000, "period": 100_000}})
     inside(group, spin)
     eventually(lambda: group.stats().cpu_ns > 0)
