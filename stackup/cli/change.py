@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from stackup.cli import output
 from stackup.cli.arguments import Format, Services, new_app, settings_of
 from stackup.cli.settings import Settings, check_services, did_you_mean
-from stackup.errors import BadInput, Interrupted
+from stackup.errors import BadInput, Interrupted, Unsupported
 
 if TYPE_CHECKING:
     from stackup.spec.model import Stack
@@ -38,6 +39,8 @@ def up(
 
     settings = settings_of(context)
     loaded = settings.load()
+    if os.geteuid() != 0:
+        raise Unsupported("only root can run services yet", hint="sudo stackup up; `plan` and `config` need no root")
     stack, chosen = loaded.stack, services or []
     check_services(chosen, stack.services, settings, "up")
     began = time.time()

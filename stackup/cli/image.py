@@ -49,11 +49,13 @@ def inspect(
 @app.command("rmi")
 @image.command("rm")
 def rm(
-    context: typer.Context, references: Annotated[list[str], typer.Argument(metavar="IMAGE...", show_default=False)]
+    context: typer.Context,
+    references: Annotated[list[str], typer.Argument(metavar="IMAGE...", show_default=False)],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Names of an image in use, too.")] = False,
 ) -> int:
     """Remove names of images, and layers that nothing uses any more."""
     from stackup.engine import verbs
 
-    for line in verbs.image_rm(settings_of(context).root_path(), references):
+    for line in verbs.image_rm(settings_of(context).root_path(), references, force=force):
         print(line)
     return 0

@@ -239,12 +239,15 @@ def image_inspect(root: str, reference: str) -> StoredImage:
     return store.image(host, digest)
 
 
-def image_rm(root: str, references: Sequence[str]) -> tuple[str, ...]:
-    """Take names away, and layers that nothing uses any more. What was removed, as lines. Conflict: still in use."""
+def image_rm(root: str, references: Sequence[str], *, force: bool = False) -> tuple[str, ...]:
+    """Take names away, and layers that nothing uses any more. What was removed, as lines.
+
+    Conflict where a container uses an image; with `force` it loses its names all the same.
+    """
     from stackup.builder.store import images as store
 
     host = _root(root)
-    return tuple(line for reference in references for line in store.remove(host, reference))
+    return tuple(line for reference in references for line in store.remove(host, reference, force=force))
 
 
 def doctor(root: str) -> tuple[Feature, ...]:

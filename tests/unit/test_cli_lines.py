@@ -23,6 +23,11 @@ from .cli_values import PORT, replica, run
 Capsys = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(autouse=True)
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+
 @pytest.fixture
 def up(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """web/1 and store/1 run."""
@@ -124,6 +129,12 @@ def test_up_prints_where_it_can_be_reached(project: Path, capsys: Capsys, monkey
 def test_up_with_nothing_to_do_says_so(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verbs, "up", lambda *_, **__: UpResult(plan="", changed=0))
     assert run(capsys, "up").err == "nothing to do\n"
+
+
+def test_up_needs_root_and_says_so(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    ran = run(capsys, "up")
+    assert ran.status == 3 and ran.err.startswith("error: only root can run services yet\nhint: ")
 
 
 def test_an_interrupted_up_says_what_stands(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
