@@ -38,14 +38,15 @@ _NOFILE = (1024, 524_288)  # what systemd gives a service: select(2) stays safe,
 def bundle(
     service: Service, image_config: Document, *, container_id: str, hostname: str, idmap: IdMap | None,
     cgroup_path: str, sources: Mapping[str, Source] | None = None, etc: Mapping[str, str] | None = None,
-    hard_limits: Mapping[str, int] | None = None,
+    hard_limits: Mapping[str, int] | None = None, groups: Mapping[str, int] | None = None,
 ) -> Document:  # fmt: skip
     """The runtime spec of one container.
 
     `image_config`: the image's config document (image-spec config.md), with its "config" inside. `idmap` None: the
     service has `userns_mode: host`. `sources`: target -> where that mount comes from, for every volume and bind of the
     service and every anonymous volume of the image. `etc`: path inside -> file of ours (/etc/hosts ...).
-    `hard_limits`: our own, by rlimit name in lower case (`nofile`), -1 for none.
+    `hard_limits`: our own, by rlimit name in lower case (`nofile`), -1 for none. `groups`: name -> gid of the image's
+    /etc/group, for names in `group_add` (`group_ids`).
     Raises BadInput where the file asks for what makes no sense, Unsupported for what is not built.
     """
     config = image_config.get("config") or {}
@@ -59,7 +60,10 @@ def bundle(
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs", "readonly": service.read_only},
         "hostname": hostname,
-        "process": _process(service, config, hostname, options, hard_limits or {}),
+        "process": {
+            **_process(service, config, hostname, options, hard_limits or {}),
+            "user": _user(service, groups or {}),
+        },
         "mounts": mount_list(service, sources or {}, etc or {}, idmap),
         "linux": _linux(service, idmap, cgroup_path, options),
         "annotations": annotations,
@@ -185,7 +189,6 @@ def _process(
         raise Unsupported(f"services.{service.name}.init is not built yet", resource=f"service:{service.name}")
     process: Document = {
         "terminal": service.tty,
-        "user": _user(service),
         "args": arguments(service, config),
         "env": [f"{k}={v}" for k, v in environment(service, config, hostname).items()],
         "cwd": posixpath.join("/", service.working_dir or config.get("WorkingDir") or "/"),
@@ -215,19 +218,26 @@ def _capabilities(service: Service, options: _SecurityOptions) -> tuple[str, ...
     return capabilities.compute(service.cap_add, (*service.cap_drop, "CAP_SETFCAP"))
 
 
-def _user(service: Service) -> Document:
+def _user(service: Service, known: Mapping[str, int]) -> Document:
     user: Document = {"uid": 0, "gid": 0}
     groups = []
     for group in service.group_add:
-        if not group.isdigit():
-            raise Unsupported(
-                f"services.{service.name}.group_add: a group by name ({group}) is not built yet",
-                hint="give its number", resource=f"service:{service.name}",
+        number = int(group) if group.isdigit() else known.get(group)
+        if number is None:
+            raise BadInput(
+                f"services.{service.name}.group_add: the image has no group {group}",
+                hint="give a name of its /etc/group, or a number", resource=f"service:{service.name}",
             )  # fmt: skip
-        groups.append(int(group))
+        groups.append(number)
     if groups:
         user["additionalGids"] = groups
     return user
+
+
+def group_ids(text: str) -> dict[str, int]:
+    """Name -> gid of a group(5) file; lines that cannot be read are passed over."""
+    rows = (line.split(":") for line in text.splitlines())
+    return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
 
 
 def _rlimits(service: Service, hard_limits: Mapping[str, int]) -> list[Document]:

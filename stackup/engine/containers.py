@@ -13,6 +13,7 @@ import time
 
 from stackup import oci
 from stackup.builder import snapshotter
+from stackup.builder.view import View
 from stackup.engine import bundle, etc, leases, mounts, volumes
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import World
@@ -119,7 +120,7 @@ def write_bundle(world: World, record: ContainerRecord) -> Document:
     spec = bundle.bundle(
         record.service, image_config(world, record), container_id=record.id, hostname=hostname, idmap=id_map(record),
         cgroup_path=record.cgroup, sources=volumes.sources(world, record), etc=etc.write(world, record, hostname),
-        hard_limits=_hard_limits(),
+        hard_limits=_hard_limits(), groups=_groups(world, record),
     )  # fmt: skip
     path = world.host.container(record.id, "config.json")
     with open(path, "wb") as file:  # made anew at every start, so no need to survive a power cut
@@ -132,6 +133,14 @@ def read_bundle(world: World, container_id: str) -> Document:
 
     with open(world.host.container(container_id, "config.json"), "rb") as file:
         return json.load(file)  # type: ignore[no-any-return]
+
+
+def _groups(world: World, record: ContainerRecord) -> dict[str, int]:
+    """The image's groups, where the service names one."""
+    if all(group.isdigit() for group in record.service.group_add):
+        return {}
+    view = View(snapshotter.lower_folders(world.host, world.images.get(record.digest).diff_ids))
+    return bundle.group_ids(view.read("/etc/group").decode(errors="replace"))
 
 
 def _hard_limits() -> dict[str, int]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stackup.engine.bundle import arguments, bundle, environment, exec_process, resources, stop_signal
+from stackup.engine.bundle import arguments, bundle, environment, exec_process, group_ids, resources, stop_signal
 from stackup.engine.mounts import Source, anonymous_targets
 from stackup.errors import BadInput, StackupError, Unsupported
 from stackup.oci import Document
@@ -241,8 +241,14 @@ def test_what_cannot_be_done_is_said() -> None:
         made(service(oom_score_adj=-5))
     with pytest.raises(Unsupported, match="init is not built yet"):
         made(service(init=True))
-    with pytest.raises(Unsupported, match="group by name"):
-        made(service(group_add=("audio",)))
+
+
+def test_groups_are_the_images_by_name_or_any_number() -> None:
+    known = group_ids("root:x:0:\naudio:x:29:ana\nbroken\n:x:\n")
+    spec = made(service(group_add=("audio", "44")), groups=known)
+    assert spec["process"]["user"]["additionalGids"] == [29, 44]
+    with pytest.raises(BadInput, match="the image has no group video"):
+        made(service(group_add=("video",)), groups=known)
 
 
 def test_the_rest_of_the_words_reach_the_spec() -> None:
