@@ -57,9 +57,12 @@ class Socket:
         self._socket.close()
 
     def send(self, requests: Sequence[Request]) -> None:
-        """All requests in one send. The kernel carries out each; the first that failed raises KernelError."""
-        if not requests:
-            return
+        """All requests in one send (of 64 at most: each is acknowledged, and the answers must fit the socket's buffer).
+        The kernel carries out each; the first that failed raises KernelError."""
+        for start in range(0, len(requests), 64):
+            self._send(requests[start : start + 64])
+
+    def _send(self, requests: Sequence[Request]) -> None:
         waiting: dict[int, Request] = {}
         parts = []
         for request in requests:

@@ -48,7 +48,7 @@ class Fabric:
         had, has = firewall.ready(before), firewall.ready(state)
         for key, addresses in had.items():
             self._left.setdefault(key, set()).update(set(addresses) - set(has.get(key, ())))
-        wanted = {(s.service, s.network) for s in (*state.services, *state.publishes)}
+        wanted = {(s.service, s.network) for s in state.services} | {(p.service, p.network) for p in state.publishes}
         self._left = {key: gone for key, gone in self._left.items() if key in wanted}
         left = {a for key in has for a in self._left.pop(key, ())} - {a for one in has.values() for a in one}
         known = {p for p in before.publishes if (p.service, p.network) in had}
@@ -95,6 +95,6 @@ class Fabric:
 
     def clear(self) -> None:
         """Take away every link and rule of this root, also those of an earlier life."""
-        firewall.unload(self.root_id)
         links.delete_all(self.root_id)
+        firewall.unload(self.root_id)
         self._applied = None
