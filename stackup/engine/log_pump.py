@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class StreamLog:
     def take(self, pipe: int) -> int:
         """Move what the pipe holds. 0: no writer is left. BlockingIOError: empty now. OSError: the disk refuses."""
         if self._segment < 0:
+            if not _holds_bytes(pipe):
+                return 0
             self._open(self._number)
         moved = os.splice(
             pipe, self._segment, _PIECE, offset_dst=self._offset, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE
@@ -111,6 +114,16 @@ class StreamLog:
                     os.unlink(path)
                 except FileNotFoundError:
                     pass
+
+
+def _holds_bytes(pipe: int) -> bool:
+    """False: no writer is left. BlockingIOError: empty now. So that nothing is made for who says nothing."""
+    asked = select.poll()
+    asked.register(pipe, select.POLLIN)
+    events = dict(asked.poll(0)).get(pipe, 0)
+    if not events:
+        raise BlockingIOError
+    return bool(events & select.POLLIN)
 
 
 class _Terminal:

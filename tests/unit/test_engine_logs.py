@@ -204,6 +204,18 @@ def test_what_a_pipe_holds_is_moved_and_noted(tmp_path: Path, pipe: tuple[int, i
     assert (end.offset, end.length, end.flags) == (6, 0, ENDED)
 
 
+def test_nothing_is_made_for_a_stream_that_says_nothing(tmp_path: Path, pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    stream = StreamLog(str(tmp_path), "out")
+    with pytest.raises(BlockingIOError):
+        stream.take(reading)
+    os.close(writing)
+    assert stream.take(reading) == 0
+    stream.mark_end()
+    stream.close()
+    assert os.listdir(tmp_path) == []
+
+
 def test_segments_end_at_a_line_end_and_only_the_newest_are_kept(tmp_path: Path, pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     stream = StreamLog(str(tmp_path), "out", Limits(segment=1000, keep=3))
