@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -93,3 +95,25 @@ def test_every_byte_has_one_entry_even_where_a_death_came_between(tmp_path: Path
                 assert entry.offset == end
                 end += entry.length
             assert end == os.path.getsize(tmp_path / "log" / f"{stream}.{number}")
+
+
+def test_who_follows_misses_nothing_over_kills_and_rotations(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    over = threading.Event()
+    seen: list[bytes] = []
+
+    def follow() -> None:
+        seen.extend(line.text for line in read(str(tmp_path / "log"), follow=True, finished=over.is_set))
+
+    following = threading.Thread(target=follow)
+    writing = multiprocessing.get_context("spawn").Process(target=_kill_and_kill, args=(tmp_path,))
+    writing.start()
+    following.start()
+    writing.join(60)
+    over.set()
+    following.join(60)
+    assert writing.exitcode == 0
+    for stream in STREAMS:
+        mine = [line for line in seen if line.startswith(stream.encode())]
+        assert mine == [b"%s %d %s" % (stream.encode(), n, b"." * (n % 37)) for n in range(LINES)]
+    assert len(seen) == 2 * LINES
