@@ -61,9 +61,10 @@ class TestHost:
         subprocess.run(self.enter("ip", "link", "set", "lo", "up"), check=True)
         return holder
 
-    def enter(self, *argv: str) -> list[str]:
-        """argv that runs a program in this host."""
-        return ["nsenter", f"--net=/proc/{self._pid}/ns/net", f"--mount=/proc/{self._pid}/ns/mnt", "--", *argv]
+    def enter(self, *argv: str, cwd: Path | None = None) -> list[str]:
+        """argv that runs a program in this host, in `cwd` or the test's folder (nsenter itself would go to /)."""
+        spaces = [f"--net=/proc/{self._pid}/ns/net", f"--mount=/proc/{self._pid}/ns/mnt"]
+        return ["nsenter", *spaces, f"--wdns={cwd or self.folder}", "--", *argv]
 
     def environment(self, **more: str) -> dict[str, str]:
         keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
@@ -80,7 +81,7 @@ class TestHost:
     def popen(self, *argv: str, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
         """`stackup ARGV...` in the background."""
         return subprocess.Popen(
-            self.enter(sys.executable, "-m", "stackup", *argv), cwd=cwd or self.folder, text=True,
+            self.enter(sys.executable, "-m", "stackup", *argv, cwd=cwd), text=True,
             env=self.environment(**options.pop("env", {})), **options,
         )  # fmt: skip
 
@@ -90,7 +91,7 @@ class TestHost:
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """`stackup ARGV...` to its end. Fails the test when the exit status is not `status` (None: any)."""
         done = subprocess.run(
-            self.enter(sys.executable, "-m", "stackup", *argv), cwd=cwd or self.folder, capture_output=True, text=True,
+            self.enter(sys.executable, "-m", "stackup", *argv, cwd=cwd), capture_output=True, text=True,
             env=self.environment(**(env or {})), timeout=timeout, input=input,
         )  # fmt: skip
         if status is not None and done.returncode != status:
