@@ -65,9 +65,13 @@ def up(
 def down(root: str, stack: str, *, volumes: bool = False, report: Reporter = events.ignore) -> int:
     """Stop and take away a stack; its named volumes too with `volumes`. The number of things taken away, 0: not up."""
     host = paths.find_root(root)
-    if host is None or not _anything(host, stack):
+    if host is None:
         return 0
-    with client.ensure(host) as connection:
+    # Where nothing is recorded, a pair may still be about to leave: then `down` ends when it has.
+    connection = client.ensure(host) if _anything(host, stack) else client.connect(host)
+    if connection is None:
+        return 0
+    with connection:
         reply = connection.request("down", stack=stack, volumes=volumes, report=report)
     client.wait_end(host, connection)
     return _count(reply)

@@ -140,8 +140,8 @@ class Spawner:
         self._greeted = False
         if self.supervision:
             self.supervision.lost()
-        if self.private:
-            self._ending = True
+        if self.private or "control" not in self.stored:
+            self._ending = True  # without the control socket nobody could talk to another supervisor
 
     def _answer(self, message: Message, fds: Fds) -> None:
         """Answer a request; one whose answer comes later (None) is answered by `_advance`."""
@@ -397,7 +397,7 @@ class Spawner:
                     _wait(self._channel.fileno(), select.POLLOUT, 1000)
             except OSError:
                 pass
-        for entry in list(self.table):
+        for entry in list(self.table) if self.private else ():
             if entry.exit is None and not entry.adopted:
                 try:
                     syscalls.pidfd_send_signal(entry.fds["pidfd"], signal.SIGKILL)
