@@ -59,10 +59,11 @@ class Project:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         for pid in pids:
-            eventually(lambda pid=pid: not _alive(pid), message=f"{pid} did not die")
+            eventually(lambda pid=pid: not alive(pid), message=f"{pid} did not die")
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Is it there and no zombie? Orphans are reaped by whoever is process 1, in its own time."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
