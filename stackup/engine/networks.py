@@ -259,6 +259,12 @@ class Networks:
         """The root's last stack is down: nothing of ours stays in the kernel."""
         await self.names.close()
         self.ports.close()
+        await self.rest()
+
+    async def rest(self) -> None:
+        """The same for a supervisor that stays: it can make networks again."""
         if self._records.recall(_USED):
             await self.world.blocking(self._fabric.clear)
-            self._records.forget(_USED)
+            self._applied = State()
+            if not self._records.networks():  # else one was asked for meanwhile
+                self._records.forget(_USED)

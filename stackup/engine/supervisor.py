@@ -119,8 +119,8 @@ class Supervisor:
 
     def _idle(self) -> None:
         busy = self.server.connections or self.handlers.locks.busy or self.world.records.stacks()
-        if not (busy or self._ending or self._stays):
-            self.world.spawn(self._leave())
+        if not (busy or self._ending):
+            self.world.spawn(self.world.networks.rest() if self._stays else self._leave())
 
     async def _leave(self) -> None:
         """Nothing is left to do: end, and the spawner with us, unless somebody is just connecting."""

@@ -91,16 +91,17 @@ class Supervision:
         if listener is not None and _somebody_waits(listener):
             os.close(lock)
             raise Conflict("a connection waits to be heard")
-        self._remove_socket()
+        self._remove("control.sock")
 
     def end(self) -> None:
         """End the supervisor, in whose place the next start puts another, and free the root."""
         self.lost()
-        self._remove_socket()
+        self._remove("control.sock")
+        self._remove("identity.json")  # the supervisor had no time for that
 
-    def _remove_socket(self) -> None:
+    def _remove(self, name: str) -> None:
         try:
-            os.unlink(self._path("control.sock"))
+            os.unlink(self._path(name))
         except FileNotFoundError:
             pass
 
