@@ -193,6 +193,16 @@ class TestHost:
                 left += [f"file {folder}/{n}" for n in sorted(os.listdir(path)) if not n.endswith(".lock")]
         return left
 
+    def _contained(self) -> list[int]:
+        """Processes of containers: they have namespaces of their own, but are in a control group of this root."""
+        found = []
+        for group in self.cgroups():
+            try:
+                found += [int(line) for line in (group / "cgroup.procs").read_text().split()]
+            except OSError:
+                continue
+        return found
+
     def _links(self) -> list[str]:
         return [line.split(":")[1].strip().split("@")[0] for line in self.sh("ip -o link").splitlines()]
 
@@ -201,7 +211,7 @@ class TestHost:
         until = time.monotonic() + 5
         while (left := self.leftovers()) and time.monotonic() < until:
             time.sleep(0.1)
-        for pid in self.processes():
+        for pid in {*self.processes(), *self._contained()}:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
