@@ -28,13 +28,14 @@ def alive(host: Host, boot: str, record: ContainerRecord) -> bool:
 _SIGTIMEDWAIT = {"x86_64": b"128", "aarch64": b"137"}  # rt_sigtimedwait(2)
 
 
-def hears(host: Host, pid: int, signal: int) -> bool:
+def hears(host: Host, pid: int, signal: int) -> bool | None:
     """Would process 1 of a container notice a signal: does any of its threads catch, block or wait for it?
 
     The kernel drops a signal that the first process of a pid namespace neither catches nor blocks (pid_namespaces(7)),
-    so there is nothing to wait for then. In doubt the answer is yes.
+    so there is nothing to wait for then. None: not now, but it is at work and may be about to (a program that starts).
     """
     bit = 1 << (signal - 1)
+    working = False
     try:
         for thread in os.listdir(os.path.join(host.proc, str(pid), "task")):
             folder = os.path.join(host.proc, str(pid), "task", thread)
@@ -42,18 +43,22 @@ def hears(host: Host, pid: int, signal: int) -> bool:
                 for line in file:
                     if line.startswith((b"SigCgt:", b"SigBlk:")) and int(line.split()[1], 16) & bit:
                         return True
-            if _waits_for_signals(folder):
+            call = _system_call(folder)
+            if call == _SIGTIMEDWAIT.get(os.uname().machine):
                 return True
+            working |= call in (None, b"running")
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return False
+    return None if working else False
 
 
-def _waits_for_signals(folder: str) -> bool:
-    """While it waits in sigtimedwait(2), as small inits do, the kernel shows the signals waited for as not blocked."""
+def _system_call(folder: str) -> bytes | None:
+    """The number of the call that a thread is in, `running` for none; None where it may not be read.
+
+    While it waits in sigtimedwait(2), as small inits do, the kernel shows the signals waited for as not blocked.
+    """
     try:
         with open(os.path.join(folder, "syscall"), "rb") as file:
-            number = file.read().split()[0]
+            return file.read().split()[0]
     except PermissionError:
-        return True
-    return number in (b"running", _SIGTIMEDWAIT.get(os.uname().machine, b"running"))
+        return None

@@ -101,6 +101,9 @@ def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
     return world.record(container_id)
 
 
+_ASK_AGAIN = 0.1  # seconds
+
+
 async def stop(world: World, container_id: str, *, held: bool) -> bool:
     """Stop a container and have no policy start it. False where it did not run.
 
@@ -113,16 +116,29 @@ async def stop(world: World, container_id: str, *, held: bool) -> bool:
     if live is None:
         return False
     number = signal_number(bundle.stop_signal(record.service, containers.image_config(world, record)))
-    if number != signals.SIGKILL and processes.hears(world.host, live.pid, number):
-        _signal(live, number)
-        try:
-            await asyncio.wait_for(asyncio.shield(live.ended), record.service.stop_grace_period)
-            return True
-        except TimeoutError:
-            pass
+    if number != signals.SIGKILL and await _ends_by(world, live, number, record.service.stop_grace_period):
+        return True
     _signal(live, signals.SIGKILL)
     await live.ended
     return True
+
+
+async def _ends_by(world: World, live: Live, number: int, grace: float) -> bool:
+    """Send a stop signal and wait; True when the process ended in time.
+
+    The kernel drops what comes before a starting program has set its handler, so such a one is asked until it has.
+    """
+    until = time.monotonic() + grace
+    while (heard := processes.hears(world.host, live.pid, number)) is not False:
+        _signal(live, number)
+        left = until - time.monotonic()
+        try:
+            await asyncio.wait_for(asyncio.shield(live.ended), left if heard else min(left, _ASK_AGAIN))
+            return True
+        except TimeoutError:
+            if heard or time.monotonic() >= until:
+                return False
+    return live.ended.done()
 
 
 def kill(world: World, container_id: str, number: int) -> bool:
