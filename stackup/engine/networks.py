@@ -21,7 +21,7 @@ from stackup.engine.world import Live, World
 from stackup.errors import StackupError
 from stackup.paths import Host
 from stackup.planner.desired import Desired
-from stackup.runtime.network import ipam, sysctls
+from stackup.runtime.network import ipam, links, sysctls
 from stackup.runtime.network.fabric import Fabric
 from stackup.runtime.network.values import Attachment, NetworkValue, State, host_link
 from stackup.spec.model import Service
@@ -223,6 +223,10 @@ class Networks:
             way_out=bool(sysctls.way_out(self._host.proc)),
         )  # fmt: skip
 
+    def expect(self) -> None:
+        """A first stack is about to come up: load meanwhile what its network will need."""
+        self.world.worker.submit(links.prepare)
+
     # Death and return
 
     async def recover(self, stored: Mapping[str, tuple[object, Fds]]) -> None:
@@ -235,8 +239,10 @@ class Networks:
             return
         self.changed("")
         await self.settle()
+        missing = await self.world.blocking(self._fabric.missing, self._applied)
         for value in self._values.values():
-            await self.world.blocking(self._fabric.create, value)
+            if value.link(self._host.id) in missing:
+                await self.world.blocking(self._fabric.create, value)
         for container in self._records.containers():
             if live := self.world.live.get(container.id):
                 await self._mend(container, live)

@@ -86,11 +86,17 @@ def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, 
 
 def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, report: Reporter) -> UpResult:
     """The whole flow. Where the stack was changed by somebody else meanwhile, everything is planned again, once."""
-    connection = client.connect(host)  # one for all of it: a supervisor without stacks leaves when nobody is there
+    from stackup.runtime import spawning
+
+    spawning.start_pair(host)  # it comes up while we import what planning needs
+    from stackup.builder import build as _build  # noqa: F401
+    from stackup.planner import graph as _graph  # noqa: F401
+
+    connection: Client | None = None
     try:
+        connection = client.ensure(host)  # one for all of it: without stacks it leaves when nobody is there
         drawn = draw(host, loaded, services, connection)
         digests = _build_half(host, loaded, drawn, report)
-        connection = connection or client.ensure(host)
         try:
             return _run_half(connection, drawn, digests, services, wait, report)
         except (Conflict, Lost) as error:
