@@ -49,9 +49,15 @@ def scope(desired: Desired, options: Options) -> frozenset[str]:
     known = [f"service:{s}" for s in options.services or desired.services]
     if options.all_images or (not desired.services and not options.services):
         known += [f"image:{i}" for i in desired.images]
+    return _closure(desired, known, frozenset())
+
+
+def _closure(desired: Desired, known: list[str], without: frozenset[str]) -> frozenset[str]:
+    """`known` and all that they need, but not by way of `without`."""
     below: dict[str, list[str]] = {}
     for dependent, dependency in desired.edges:
-        below.setdefault(dependent, []).append(dependency)
+        if dependency not in without:
+            below.setdefault(dependent, []).append(dependency)
     seen: set[str] = set()
     while known:
         one = known.pop()
@@ -69,15 +75,16 @@ def reconcile(desired: Desired, observed: Observed, options: Options = Options()
 class _Reconciler:
     def __init__(self, desired: Desired, observed: Observed, options: Options) -> None:
         self.desired, self.observed, self.options = desired, observed, options
-        self.scope = scope(desired, self._kept() if options.mode == "keep" else options)
+        self.scope = self._kept() if options.mode == "keep" else scope(desired, options)
         self.draft = Draft()
         self.order = [a for a in desired.order if a in self.scope]
         self.services: dict[str, ServiceDraft] = {}
 
-    def _kept(self) -> Options:
+    def _kept(self) -> frozenset[str]:
         """The supervisor keeps up what was brought up, and nothing that never was."""
-        there = {c.service_name for c in self.observed.containers} & set(self.desired.services)
-        return Options(services=tuple(there) or ("",), mode="keep")
+        there = {f"service:{c.service_name}" for c in self.observed.containers}
+        services = {f"service:{s}" for s in self.desired.services}
+        return _closure(self.desired, sorted(services & there), frozenset(services - there))
 
     def plan(self) -> Plan:
         for address in self.order:
@@ -190,12 +197,14 @@ class _Reconciler:
             + [f"create {d}" for d in below if d.startswith(("network:", "volume:"))],
         )  # fmt: skip
         self.services[name] = draft
-        anew = [cause for key, cause in networks.items() if key in wished.service.networks]
-        draft.look([c for c in self.observed.containers if c.service_name == name], "; ".join(anew) or None)
+        there = [c for c in self.observed.containers if c.service_name == name]
+        on = {key for c in there for key in c.service.networks} | set(wished.service.networks)
+        anew = [cause for key, cause in networks.items() if key in on]
+        draft.look(there, "; ".join(anew) or None)
         ready = self._ready(name) if draft.starts_something else []
         draft.write(ready, self._restarted_below(name))
         for key in networks:
-            if key in wished.service.networks:
+            if key in on:
                 for node in draft.deletions:
                     self.draft.order(node, f"delete network:{key}")
 
