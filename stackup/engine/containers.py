@@ -14,7 +14,7 @@ import time
 from stackup import oci
 from stackup.builder import snapshotter
 from stackup.builder.view import View
-from stackup.engine import bundle, etc, leases, mounts, volumes
+from stackup.engine import bundle, etc, groups, leases, mounts, volumes
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import World
 from stackup.errors import KernelError
@@ -91,7 +91,7 @@ async def delete(world: World, container_id: str) -> None:
 
 def undo(world: World, record: ContainerRecord) -> None:
     """Everything of a container away, as far as it is there."""
-    world.cgroups.open(record.cgroup).delete()
+    groups.remove(world.cgroups.open(record.cgroup))
     volumes.forget_anonymous(world, record)
     folder = world.host.container(record.id)
     if os.path.isdir(folder):

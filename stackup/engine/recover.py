@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stackup.engine import containers, processes, running
+from stackup.engine import containers, groups, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
@@ -73,7 +73,10 @@ async def everything(world: World, keeper: Keeper, found: Found) -> None:
     for record in known.values():
         if record.pid is not None and record.id not in world.live:
             _find(world, record)
-    await world.networks.recover(found.values)
+    try:
+        await world.networks.recover(found.values)
+    except StackupError as error:  # `up` mends what it can, `down` still has to work
+        print(f"network: {error}", file=sys.stderr, flush=True)  # noqa: T201
     gone = [_exit_of(m) for m in found.exits if "container" in m]
     lost = [(r.id, _UNKNOWN) for r in known.values() if r.pid is not None and r.id not in world.live]
     for container_id, end in gone + lost:
@@ -157,11 +160,11 @@ def _note(world: World, container_id: str, end: End) -> None:
     if record is None or (record.state != "running" and record.pid is None):
         return
     if record.state == "created":  # its process was not started, or nobody could say so
-        world.cgroups.open(record.cgroup).delete()
+        groups.remove(world.cgroups.open(record.cgroup))
         world.records.change_container(container_id, pid=None, start_time=None, boot_id=None)
         return
     rebooted = record.boot_id != world.boot
-    world.cgroups.open(record.cgroup).delete()
+    groups.remove(world.cgroups.open(record.cgroup))
     world.records.change_container(
         container_id, state="exited", pid=None, start_time=None, boot_id=None, exit_code=None, signal=None,
         finished=None, exit="the machine was restarted" if rebooted else "ended, nobody knows how", health="none",
@@ -172,9 +175,12 @@ def _journal(world: World) -> None:
     for entry in world.records.unfinished():
         plan = entry.operation or {}
         record = world.records.container(str(plan.get("id")))
-        if record is not None and record.id not in world.live:
-            containers.undo(world, record)
-        world.records.end(entry.id)
+        try:
+            if record is not None and record.id not in world.live:
+                containers.undo(world, record)
+            world.records.end(entry.id)
+        except (OSError, StackupError) as error:  # it stays in the journal, and is tried again at the next start
+            print(f"{entry.resource}: {error}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _sweep(world: World) -> None:
@@ -183,13 +189,7 @@ def _sweep(world: World) -> None:
     top = f"stackup/{world.host.id}/c"
     for name in list(world.cgroups.list(top)):
         if name not in world.live:
-            group = world.cgroups.open(f"{top}/{name}")
-            if group.pids():
-                group.kill()
-            try:
-                group.delete()
-            except StackupError as error:
-                print(f"control group {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            groups.remove(world.cgroups.open(f"{top}/{name}"))
     for name in os.listdir(world.host.path("containers")):
         if name not in ids:
             shutil.rmtree(world.host.container(name), ignore_errors=True)

@@ -10,7 +10,7 @@ import asyncio
 import signal as signals
 import time
 
-from stackup.engine import bundle, containers, processes
+from stackup.engine import bundle, containers, groups, processes
 from stackup.engine.ends import describe
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
@@ -26,7 +26,7 @@ async def launch(world: World, container_id: str) -> None:
     record = world.record(container_id)
     spec = containers.write_bundle(world, record)
     world.output.prepare(container_id)
-    group = world.cgroups.create(record.cgroup, spec["linux"]["resources"])
+    group = groups.make(world.cgroups, record.cgroup, spec["linux"]["resources"])
     try:
         reply, fds = await world.children.call(
             "create", container=container_id, bundle=world.host.container(container_id),
@@ -35,7 +35,7 @@ async def launch(world: World, container_id: str) -> None:
             stderr=world.host.container(container_id, "err.fifo"),
         )  # fmt: skip
     except StackupError:
-        group.delete()
+        groups.remove(group)
         raise
     close_all([fds.pop(name) for name in ("stdout", "stderr") if name in fds])  # the pump has its own
     live = Live(
@@ -61,14 +61,19 @@ async def launch(world: World, container_id: str) -> None:
 
 
 async def _abandon(world: World, live: Live) -> None:
-    """A process that never ran. A refused `start` has taken it away already, then there is nothing to kill."""
-    world.live.pop(live.id, None)
+    """A process that never ran, or that the spawner started while it died: nothing may be left of it.
+
+    A refused `start` has taken it away already, then there is nothing to wait for.
+    """
+    live.dropped = True
+    _signal(live, signals.SIGKILL)
     try:
         await world.children.call("kill", container=live.id, signal=signals.SIGKILL)
         await asyncio.wait_for(asyncio.shield(live.ended), 5)
     except (StackupError, TimeoutError):
         pass
-    _let_go(world, live)
+    if world.live.pop(live.id, None) is not None:
+        _let_go(world, live)
     world.records.change_container(live.id, pid=None, start_time=None, boot_id=None)
 
 
@@ -77,7 +82,7 @@ def _let_go(world: World, live: Live) -> None:
     world.output.finish(live.id)
     live.close()
     world.children.tell("forget", container=live.id)
-    live.group.delete()
+    groups.remove(live.group)
 
 
 def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
@@ -86,8 +91,12 @@ def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
     if live is None:
         world.children.tell("forget", container=container_id)
         return None
+    if live.dropped:
+        _let_go(world, live)
+        live.ended.set_result(end)
+        return None
     record = world.record(container_id)
-    oom = live.group.oom_kills() > 0
+    oom = _oom_killed(live)
     _let_go(world, live)
     world.records.change_container(
         container_id, state="exited", pid=None, start_time=None, boot_id=None, finished=end.time or time.time(),
@@ -99,6 +108,13 @@ def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
     if not live.ended.done():
         live.ended.set_result(end)
     return world.record(container_id)
+
+
+def _oom_killed(live: Live) -> bool:
+    try:
+        return live.group.oom_kills() > 0
+    except StackupError:  # somebody took the group away
+        return False
 
 
 _ASK_AGAIN = 0.1  # seconds

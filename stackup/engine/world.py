@@ -43,6 +43,7 @@ class Live:
     fds: Fds
     group: Group
     ended: asyncio.Future[End]
+    dropped: bool = False  # its start failed: its end is no end of a container
 
     @property
     def pidfd(self) -> int:

@@ -195,3 +195,16 @@ def test_a_volume_outlives_down_and_goes_with_v(shop: Project) -> None:
     shop("down", "-v")
     assert os.listdir(shop.host.root / "volumes") == []
     shop("up")
+
+
+def test_a_program_that_is_not_there_is_the_error_and_nothing_of_it_stays(shop: Project) -> None:
+    shop.edit(
+        "  other:\n    image: tools\n    command: [sleep, infinity]", "  other:\n    image: tools\n    command: [nope]"
+    )
+    done = shop.host.cli("-C", str(shop.folder), "up", status=1)
+    assert "nope" in done.stderr
+    row = shop.row("other")
+    assert (row["state"], row["pid"]) == ("created", None) or row["state"] == "exited"
+    shop.edit("command: [nope]", "command: [sleep, infinity]")
+    shop("up")
+    assert shop.row("other")["state"] == "running"
