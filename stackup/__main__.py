@@ -10,9 +10,15 @@ ANYWHERE = frozenset(("config", "graph", "version", "completion"))
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line (without the program's name); the exit status."""
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while the first modules were being loaded
+        return 130
+
+
+def _main(argv: list[str]) -> int:
     from stackup.cli import output, quick
 
-    argv = sys.argv[1:] if argv is None else argv
     with output.guarded() as ending:
         if not sys.platform.startswith("linux") and not _works_anywhere(argv):
             from stackup.errors import Unsupported

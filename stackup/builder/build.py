@@ -234,7 +234,7 @@ class _Builder:
             pool.shutdown(wait=True, cancel_futures=True)
         if errors:
             raise next(iter(errors.values()))
-        return {key: state.digest for key, state in self._states.items() if state.digest}
+        return {key: digest for key in order if (digest := self._states[key].digest)}
 
     def _ready(self, key: str, errors: Mapping[str, BaseException]) -> bool:
         base = self._stack.images[key].base

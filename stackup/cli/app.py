@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from stackup.cli import output
-from stackup.cli.settings import Settings, did_you_mean
+from stackup.cli.settings import Settings
 from stackup.errors import BadInput
 
 # verb -> (module below stackup.cli, line of the overview); in the order of the overview
@@ -68,7 +68,10 @@ class Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], VERBS, "the verbs are")
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            hint = (f"did you mean {near[0]!r}? " if near else "") + "`stackup --help` lists the verbs"
             if os.path.isdir(args[0]):
                 hint = f"for another folder: stackup -C {args[0]} up"
             raise BadInput(f"no verb {args[0]!r}", hint=hint)
@@ -124,7 +127,10 @@ def _usage(message: str, line: str | None, error: ClickException) -> int:
     text = message[:1].lower() + message[1:].rstrip(".")
     output.say(f"{output.style('error:', 'red', sys.stderr)} {text}")
     context = getattr(error, "ctx", None)
-    if line:
+    top = context is None or context.parent is None
+    if top and isinstance(error, NoSuchOption) and error.option_name in ("--version", "-V", "-v"):
+        output.say("hint: stackup version")
+    elif line:
         output.say(f"hint: options of stackup itself stand before the verb: {line}")
     elif context is not None and context.parent is not None:
         output.say(f"hint: {context.command_path} --help")

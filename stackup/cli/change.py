@@ -11,7 +11,7 @@ import typer
 
 from stackup.cli import output
 from stackup.cli.arguments import Format, Services, new_app, settings_of
-from stackup.cli.settings import Settings, check_services, did_you_mean
+from stackup.cli.settings import Settings, check_services, did_you_mean, refuse_paths
 from stackup.errors import BadInput, Interrupted, Unsupported
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def up(
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    refuse_paths(services or (), settings, "up")
     loaded = settings.load()
     if os.geteuid() != 0:
         raise Unsupported("only root can run services yet", hint="sudo stackup up; `plan` and `config` need no root")
@@ -115,6 +116,7 @@ def plan(
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    refuse_paths(services or (), settings, "plan")
     loaded = settings.load()
     chosen = services or []
     check_services(chosen, loaded.stack.services, settings, "plan")

@@ -9,7 +9,7 @@ import typer
 
 from stackup.cli import execute, output
 from stackup.cli.arguments import Services, new_app, settings_of
-from stackup.cli.settings import Settings, check_services
+from stackup.cli.settings import Settings, check_services, refuse_paths
 from stackup.errors import BadInput
 from stackup.events import Reporter
 
@@ -96,6 +96,7 @@ def _act(
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
+    refuse_paths(services or (), settings, verb)
     root, stack, chosen = settings.root_path(), settings.stack(), services or []
     if chosen:
         check_services(chosen, (r.service for r in verbs.ps(root, stack)), settings, verb)

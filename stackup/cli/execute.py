@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from stackup.cli import output
-from stackup.cli.settings import Settings, check_services
+from stackup.cli.settings import Settings, check_services, refuse_paths
 from stackup.errors import BadInput, StackupError
 
 OURS = 125
@@ -21,6 +21,7 @@ def run(
 
     try:
         service, number = _target(target)
+        refuse_paths([service], settings, "exec")
         root, stack = settings.root_path(), settings.stack()
         check_services([service], (r.service for r in verbs.ps(root, stack)), settings, "exec")
         if tty and not os.isatty(0):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from stackup.cli import output
-from stackup.cli.settings import Settings, check_services
+from stackup.cli.settings import Settings, check_services, refuse_paths
 
 if TYPE_CHECKING:
     from stackup.engine.views import Replica
@@ -19,6 +19,7 @@ def ps(settings: Settings, services: Sequence[str], format: Format) -> int:
     """Every wished replica of the stack."""
     from stackup.engine import verbs
 
+    refuse_paths(services, settings, "ps")
     stack = settings.stack()
     replicas = verbs.ps(settings.root_path(), stack)
     check_services(services, (r.service for r in replicas), settings, "ps")
@@ -79,6 +80,7 @@ def logs(
     """Lines as `web-1 | text`; Ctrl-C ends following."""
     from stackup.engine import verbs
 
+    refuse_paths(services, settings, "logs")
     root, stack = settings.root_path(), settings.stack()
     replicas = verbs.ps(root, stack)
     check_services(services, (r.service for r in replicas), settings, "logs")

@@ -86,6 +86,14 @@ def name_in(text: str, folder: str) -> str | None:
     return found["name"]
 
 
+def refuse_paths(given: Iterable[str], settings: Settings, verb: str) -> None:
+    """BadInput for what can only be a path; before the stack file is looked for, which may be in that other folder."""
+    for name in given:
+        file = name.endswith((".yaml", ".yml")) and os.path.exists(os.path.join(settings.directory or ".", name))
+        if file or "/" in name or name in (".", ".."):
+            raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
+
+
 def check_services(given: Iterable[str], known: Iterable[str], settings: Settings, verb: str) -> None:
     """BadInput for a service that does not exist, with what was probably meant.
 

@@ -10,7 +10,7 @@ import typer
 
 from stackup.cli import look, output
 from stackup.cli.arguments import Format, Services, new_app, settings_of
-from stackup.cli.settings import check_services
+from stackup.cli.settings import check_services, refuse_paths
 from stackup.errors import BadInput
 
 app = new_app()
@@ -79,6 +79,7 @@ def inspect(context: typer.Context, service: Annotated[str, typer.Argument(metav
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    refuse_paths([service], settings, "inspect")
     root, stack = settings.root_path(), settings.stack()
     check_services([service], (r.service for r in verbs.ps(root, stack)), settings, "inspect")
     print(json.dump(verbs.inspect(root, stack, service)))
@@ -92,6 +93,7 @@ def stats(context: typer.Context, services: Services = None, format: Format = "t
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    refuse_paths(services or (), settings, "stats")
     root, stack = settings.root_path(), settings.stack()
     check_services(services or (), (r.service for r in verbs.ps(root, stack)), settings, "stats")
     rows = [r for r in verbs.stats(root, stack, interval=1.0) if not services or r.service in services]

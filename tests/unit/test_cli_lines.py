@@ -65,6 +65,15 @@ def test_a_path_where_a_service_stands(project: Path, capsys: Capsys) -> None:
     assert "stackup -f other.yaml plan" in run(capsys, "plan", "other.yaml").err
 
 
+@pytest.mark.parametrize("argv", [("up",), ("plan",), ("ps",), ("logs",), ("stop",), ("stats",), ("inspect",)])
+def test_a_path_is_known_without_a_stack_file(
+    argv: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(capsys, *argv, "samples/guestbook")
+    assert ran.status == 2 and f"for another folder: stackup -C samples/guestbook {argv[0]}\n" in ran.err
+
+
 def test_an_unknown_service_is_answered_with_the_likely_one(project: Path, capsys: Capsys) -> None:
     ran = run(capsys, "up", "wbe")
     assert ran.status == 2
@@ -80,6 +89,12 @@ def test_a_service_of_a_stack_that_is_not_up(project: Path, capsys: Capsys) -> N
 def test_an_unknown_verb(capsys: Capsys) -> None:
     ran = run(capsys, "stopp")
     assert ran.status == 2 and "no verb 'stopp'" in ran.err and "did you mean 'stop'?" in ran.err
+    assert "`stackup --help` lists the verbs" in run(capsys, "xyzzy").err
+
+
+def test_the_option_version_leads_to_the_verb(capsys: Capsys) -> None:
+    ran = run(capsys, "--version")
+    assert ran.status == 2 and ran.err.endswith("hint: stackup version\n")
 
 
 def test_no_stack_file_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> None:

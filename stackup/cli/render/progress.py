@@ -69,7 +69,9 @@ def line_of(event: Event) -> str | None:
             return f"{event.resource}: {event.text}{took}"
         case Failed():
             hint = f"\n{event.resource}: hint: {event.hint}" if event.hint else ""
-            return f"{event.resource}: {style('failed', 'red', sys.stderr)}: {event.text}{hint}"
+            # A step's last lines stand above already, and once more in the error at the end.
+            text = event.text.splitlines()[0].removesuffix("; its last lines:") if event.text else ""
+            return f"{event.resource}: {style('failed', 'red', sys.stderr)}: {text}{hint}"
         case Skipped():
             return f"{event.resource}: skipped: {event.text}"
         case Warned():
