@@ -9,7 +9,7 @@
   state.db              containers, leases, generations, volumes; the supervisor is the only writer
   containers/<id>/      config.json (the OCI bundle), upper/ work/, etc/ (hosts, resolv.conf), out.fifo err.fifo, log/
   volumes/<name>/       the content of a named volume
-  stacks/<name>.lock    one `up`, `down`, ... at a time for a stack
+  stacks/<name>.lock    one `up` or `build` at a time plans and builds the images of a stack
   run/                  control.sock, start.lock, identity.json; empty after the last `down`
   tmp/                  half-made things; swept at start
 """
@@ -121,6 +121,7 @@ def open_root(root: str, *, cgroup_fs: str = "/sys/fs/cgroup") -> Host:
         os.makedirs(root, mode=0o700, exist_ok=True)
         os.chmod(root, 0o700)
         _check_private(root)
+        _check_empty(root)
         for folder in _FOLDERS:
             os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
         write_atomically(os.path.join(root, "store/oci-layout"), b'{"imageLayoutVersion":"1.0.0"}')
@@ -154,6 +155,17 @@ def _check_private(root: str) -> None:
         raise StackupError(
             f"root {root} has mode {stat.S_IMODE(info.st_mode):04o}; others could reach its setuid files",
             hint=f"chmod 0700 {root}",
+        )
+
+
+def _check_empty(root: str) -> None:
+    """A folder that holds something else never becomes a root: `uninstall` removes a root with all that is in it."""
+    ours = {folder.partition("/")[0] for folder in _FOLDERS}
+    foreign = sorted(set(os.listdir(root)) - ours - {"format", "lost+found"})
+    if foreign:
+        raise StackupError(
+            f"root {root} is no folder of stackup's: it holds {foreign[0]}",
+            hint="choose an empty or a new one (--root)",
         )
 
 
