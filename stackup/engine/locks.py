@@ -25,7 +25,7 @@ class StackLocks:
 
     @asynccontextmanager
     async def hold(self, stack: str, purpose: str, request: Request | None = None) -> AsyncIterator[None]:
-        """Hold the lock of a stack. `purpose`: what others that wait are told, for example `up`.
+        """Hold the lock of a stack. `purpose`: the verb that others that wait are told of.
 
         Raises Interrupted where the CLI goes away while it waits.
         """
@@ -36,7 +36,7 @@ class StackLocks:
                 request.report(Warned(f"stack:{stack}", f"waiting for {one.holder} to end"))
             await _acquire(one.lock, request)
             try:
-                one.holder = purpose
+                one.holder = f"`stackup {purpose}`" + (f" (process {request.peer})" if request else "")
                 yield
             finally:
                 one.lock.release()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from stackup import paths
 from stackup.engine import client, generations, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost
 from stackup.engine.observe import Machine
 from stackup.engine.views import Outcome, Published, UpResult
 from stackup.errors import Conflict, NotFound
-from stackup.events import Reporter
+from stackup.events import Reporter, Warned
 from stackup.oci import Document
 from stackup.paths import Host
 from stackup.planner.desired import Desired
@@ -70,6 +72,27 @@ def _machine(host: Host | None, stack: str, connection: Client | None) -> Machin
 
 def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:
     """Build images of the file; image key -> manifest digest."""
+    with _alone(host, loaded.stack.name, "build", report):
+        return _build(host, loaded, images, no_cache=no_cache, report=report)
+
+
+@contextmanager
+def _alone(host: Host, stack: str, verb: str, report: Reporter) -> Iterator[None]:
+    """Look at the images of a stack and build them while nobody else builds them: the second finds them in the cache.
+
+    The supervisor has a lock of its own for what comes after.
+    """
+
+    def waiting(holder: str) -> None:
+        pid, _, purpose = holder.partition(" ")
+        who = f"`stackup {purpose}` (process {pid})" if purpose else holder
+        report(Warned(f"stack:{stack}", f"waiting for {who} to build its images"))
+
+    with paths.lock(host.path("stacks", f"{stack}.lock"), purpose=verb, waiting=waiting):
+        yield
+
+
+def _build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:
     from stackup.builder import build as builder
     from stackup.engine.steps import Runner
 
@@ -95,26 +118,32 @@ def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, repor
     connection: Client | None = None
     try:
         connection = client.ensure(host)  # one for all of it: without stacks it leaves when nobody is there
-        drawn = draw(host, loaded, services, connection)
-        digests = _build_half(host, loaded, drawn, report)
+        drawn, digests = _draw_and_build(host, loaded, services, connection, report)
         try:
             return _run_half(connection, drawn, digests, services, wait, report)
         except (Conflict, Lost) as error:
             if isinstance(error, Lost):
                 connection.close()
                 connection = client.ensure(host)
-            drawn = draw(host, loaded, services, connection)
-            digests = _build_half(host, loaded, drawn, report)
+            drawn, digests = _draw_and_build(host, loaded, services, connection, report)
             return _run_half(connection, drawn, digests, services, wait, report)
     finally:
         if connection:
             connection.close()
 
 
+def _draw_and_build(
+    host: Host, loaded: Loaded, services: Sequence[str], connection: Client, report: Reporter
+) -> tuple[Drawn, Mapping[str, str]]:
+    with _alone(host, loaded.stack.name, "up", report):
+        drawn = draw(host, loaded, services, connection)
+        return drawn, _build_half(host, loaded, drawn, report)
+
+
 def _build_half(host: Host, loaded: Loaded, drawn: Drawn, report: Reporter) -> Mapping[str, str]:
     """Build what the plan says. Reference -> digest of every image the wish names."""
     keys = [o.name for o in drawn.plan.operations if isinstance(o, BuildImage)]
-    built = build(host, loaded, keys, no_cache=False, report=report) if keys else {}
+    built = _build(host, loaded, keys, no_cache=False, report=report) if keys else {}
     found = {r: d for r, d in drawn.observed.foreign.items() if d}
     for key, image in drawn.desired.images.items():
         seen = drawn.observed.images.get(key)

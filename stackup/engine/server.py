@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import sys
 import traceback
 from collections import deque
@@ -39,11 +40,17 @@ class Request:
         self._connection.send({"event": event}, fds)
 
     @property
+    def peer(self) -> int:
+        """The process that asked."""
+        return self._connection.peer
+
+    @property
     def withdrawn(self) -> asyncio.Event:
         """Set when the CLI went away."""
         return self._connection.closed
 
 
+_CREDENTIALS = struct.Struct("iII")  # struct ucred, unix(7): pid, uid, gid
 _PIECE = 1 << 16  # messages are joined up to this many bytes
 
 Handler = Callable[[Request], Awaitable[Any]]
@@ -60,6 +67,8 @@ class Connection:
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self.closed = asyncio.Event()
+        self.asked = False
+        self.peer: int = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
 
@@ -85,6 +94,7 @@ class Connection:
         return None
 
     def _next(self) -> None:
+        self.asked = True
         message, fds = self._waiting.popleft()
         request = Request(self, str(message.get("op")), message.get("args") or {}, fds)
         self._task = self._loop.create_task(self._answer(request))
@@ -183,7 +193,7 @@ class Server:
 
     def _left(self, connection: Connection) -> None:
         self.connections.discard(connection)
-        if not self.connections:
+        if not self.connections and connection.asked:  # one that only looked whether somebody listens is nobody
             self._idle()
 
     def close(self) -> None:

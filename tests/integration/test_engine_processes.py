@@ -27,7 +27,7 @@ services:
     command: [sleep, infinity]
     restart: always
 """
-SLOW = SLEEPER.replace("network_mode: none", "healthcheck: {test: [CMD, sh, -c, sleep 1], interval: 1s}").replace(
+SLOW = SLEEPER.replace("network_mode: none", "healthcheck: {test: [CMD, cat, /tmp/go], interval: 1s}").replace(
     "    restart: always\n",
     "  last: {image: tools, command: [sleep, infinity], depends_on: {web: {condition: service_healthy}}}\n",
 )
@@ -56,12 +56,37 @@ def test_a_command_from_other_namespaces_is_refused_with_the_reason(project: Pro
 
 def test_the_second_up_waits_and_says_for_whom(project: Project) -> None:
     project.write(SLOW)
-    project("build")
-    first = project.host.popen("-C", str(project.folder), "up", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    eventually(lambda: (project.host.root / "run" / "identity.json").exists() and project.row("web")["id"])
-    done = project.host.cli("-C", str(project.folder), "up")
-    assert first.wait(30) == 0
-    assert "waiting for up to end" in done.stderr or "nothing to do" in done.stderr
+    first = begun(project, "up", "service:web: wait ...")
+    second = begun(project, "up", f"waiting for `stackup up` (process {first.pid}) to end")
+    project("exec", "web", "sh", "-c", ": > /tmp/go")
+    assert [rest(first)[0], rest(second)] == [0, (0, "nothing to do\n")]
+
+
+def test_the_second_build_waits_and_finds_all_of_it_built(project: Project) -> None:
+    project.write(SLEEPER.replace("cat]}}]", "cat]}}, {run: sleep 1.5}]"))
+    first = begun(project, "build", "run sleep 1.5")
+    second = begun(project, "build", f"waiting for `stackup build` (process {first.pid}) to build its images")
+    assert rest(first)[0] == 0
+    status, said = rest(second)
+    assert status == 0 and "image:tools: unchanged" in said and "sleep" not in said
+
+
+def begun(project: Project, verb: str, text: str) -> subprocess.Popen[str]:
+    """A verb in the background that has said `text`."""
+    process = project.host.popen("-C", str(project.folder), verb, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if text in line:
+            return process
+    raise AssertionError(f"{verb} never said {text!r}: {said}")
+
+
+def rest(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """How a verb in the background ended, and what else it said."""
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said
 
 
 def test_the_pair_leaves_with_the_last_stack_only(project: Project) -> None:
