@@ -14,7 +14,8 @@ Shapes
 Replies come in any order; a `create` that waits for its child does not hold up the next request.
 
 Requests
-  hello   {}  -> {"pid": spawner's, "private": bool, "foreground": bool, "supervisor_starts": n, "sealed": runs from a sealed copy}
+  hello   {}  -> {"pid": spawner's, "private": bool, "foreground": bool, "supervisor_starts": n,
+                  "sealed": runs from a sealed copy of the interpreter}
           and then, as events: every `container`, every `exec`, every `stored`, every kept `exited`, and `hello_end`.
   create  {"container": ID, "bundle": FOLDER with config.json | "spec": OCI runtime spec, "rootfs": [Mount.to_json()],
            "stdout": FIFO path?, "stderr": FIFO path?, "cgroup": CGROUP?, "join": {"net": ID of a container, ...}?}
@@ -59,7 +60,8 @@ Events
 
 The spawner starts the supervisor as `python -m stackup.engine.supervisor --channel FD --root PATH`; descriptors it
 stored for it come with `hello`. The listening control socket is stored under the key `control` (fd name `socket`)
-before the first supervisor starts.
+before the first supervisor starts. One that has died 5 times in a minute is started again after that minute, or, where
+no container lives, not at all: then the spawner removes run/control.sock and ends, which resets waiting connections.
 """
 
 from __future__ import annotations

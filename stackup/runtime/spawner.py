@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from stackup.errors import Conflict, KernelError, NotFound, StackupError
 from stackup.linux import syscalls
@@ -93,8 +94,7 @@ class Spawner:
 
     def run(self) -> None:
         """Until `shutdown`, or in private mode the end of the channel."""
-        while not self._ending:
-            self._keep_supervisor()
+        while not self._ending and self._keep_supervisor():
             self._say_events()
             for descriptor, events in self._poll.poll(self._timeout()):
                 if events & select.POLLOUT and self._channel and descriptor == self._channel.fileno():
@@ -110,11 +110,18 @@ class Spawner:
             waits.append(wait)
         return int(min(waits) * 1000) + 1 if waits else None
 
-    def _keep_supervisor(self) -> None:
-        if self.supervision and self._channel is None and self.supervision.wait() == 0:
+    def _keep_supervisor(self) -> bool:
+        """Start one where there is none. False: it does not stay up, and nothing that it started lives."""
+        if not self.supervision or self._channel is not None or (wait := self.supervision.wait()) is None:
+            return True
+        if wait and all(entry.exit is not None for entry in self.table):
+            self.supervision.end()  # and whoever waits on the socket learns it from our end
+            return False
+        if not wait:
             self._channel = self.supervision.start()
             self._greeted = False
             self._watch(self._channel.fileno(), self._hear)
+        return True
 
     # --- the channel
 
@@ -450,7 +457,7 @@ def _prepare() -> None:
     os.umask(0o022)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> NoReturn:
     flags = {word for word in argv if word in ("--private", "--foreground")}
     words = [word for word in argv if word not in flags]
     options = dict(zip(words[::2], words[1::2], strict=True))
@@ -469,8 +476,8 @@ def main(argv: list[str]) -> int:
     gc.freeze()  # a fork then writes to fewer pages
     spawner.run()
     spawner.finish()
-    return 0
+    os._exit(0)  # at once: nothing of ours needs an orderly end of the interpreter
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -43,18 +43,18 @@ class Supervision:
         path = os.path.join(self.root, "supervisor.log")
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | fresh, 0o600)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        number = 3
+        number, spare = 3, max(theirs.fileno(), log, null, 3) + 1
         argv = [sys.executable, "-m", self.module, "--channel", str(number), "--root", self.root]
         actions = [
             # dup2 of a descriptor onto itself would leave it close-on-exec, so first out of the way
-            (os.POSIX_SPAWN_DUP2, theirs.fileno(), 200),
-            (os.POSIX_SPAWN_DUP2, log, 201),
+            (os.POSIX_SPAWN_DUP2, theirs.fileno(), spare),
+            (os.POSIX_SPAWN_DUP2, log, spare + 1),
             (os.POSIX_SPAWN_DUP2, null, 0),
-            (os.POSIX_SPAWN_DUP2, 201, 1),
-            (os.POSIX_SPAWN_DUP2, 201, 2),
-            (os.POSIX_SPAWN_DUP2, 200, number),
-            (os.POSIX_SPAWN_CLOSE, 200),
-            (os.POSIX_SPAWN_CLOSE, 201),
+            (os.POSIX_SPAWN_DUP2, spare + 1, 1),
+            (os.POSIX_SPAWN_DUP2, spare + 1, 2),
+            (os.POSIX_SPAWN_DUP2, spare, number),
+            (os.POSIX_SPAWN_CLOSE, spare),
+            (os.POSIX_SPAWN_CLOSE, spare + 1),
         ]
         self.pid = os.posix_spawn(
             sys.executable, argv, dict(os.environ), file_actions=actions, setsid=True,

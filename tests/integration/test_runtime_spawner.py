@@ -387,6 +387,20 @@ def test_a_stale_socket_is_replaced(host: TestHost, supervised: paths.Host):
     host.call(check)
 
 
+def test_a_supervisor_that_never_stays_up_is_given_up(host: TestHost, supervised: paths.Host, tmp_path: Path):
+    (tmp_path / "modules/no_supervisor.py").write_text("print('no')\nraise SystemExit(1)\n")
+
+    def check():
+        spawning.start_pair(supervised, supervisor="no_supervisor")
+        with pytest.raises((ConnectionError, FileNotFoundError)):
+            _query(supervised, b"pid")
+        eventually(lambda: not spawning.is_served(supervised))
+        assert (Path(supervised.root) / "supervisor.log").read_text() == "no\n" * 5
+        return os.listdir(supervised.run)
+
+    assert host.call(check) == ["start.lock"]
+
+
 def test_the_foreground_pair_ends_on_sigterm_and_leaves_no_socket(host: TestHost, supervised: paths.Host):
     def check():
         child = os.fork()
