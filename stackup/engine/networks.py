@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,15 @@ from stackup.engine.world import Live, World
 from stackup.errors import StackupError
 from stackup.paths import Host
 from stackup.planner.desired import Desired
-from stackup.runtime.network import ipam, links, sysctls
+from stackup.runtime.network import ipam, sysctls
 from stackup.runtime.network.fabric import Fabric
 from stackup.runtime.network.values import Attachment, NetworkValue, State, host_link
 from stackup.spec.model import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+_CROWD, _GATHER = 0.05, 0.008  # seconds: changes so close to the last ones wait so long for others
 _USED = "network.used"  # a fact: links or rules of this root may be in the kernel
 
 
@@ -47,6 +49,7 @@ class Networks:
         self._dirty = False
         self._flush: asyncio.Task[None] | None = None
         self._failure: StackupError | None = None
+        self._shown = 0.0  # when changes were shown last, monotonic seconds
         self.names = NameService()
         self.ports = Ports(records)
 
@@ -65,7 +68,9 @@ class Networks:
         self._applied = State()
         self.changed(desired.stack)
         await self.settle()
+        lost = {record.name} - self._with_bridge()
         await self.world.blocking(self._fabric.create, self._values[record.name])
+        await self._reattach(lost)
 
     def _choose(self, desired: Desired, key: str) -> NetworkRecord:
         wanted, known = desired.networks[key], self._records.networks()
@@ -193,10 +198,14 @@ class Networks:
     async def _show_changes(self) -> None:
         try:
             while self._dirty:
-                await asyncio.sleep(0)  # whoever changes something in this turn of the loop joins
+                # Whoever changes something meanwhile joins: in a crowd a transaction for each would cost more than all
+                # the rest; a single change waits for nobody.
+                crowd = time.monotonic() - self._shown < _CROWD
+                await asyncio.sleep(_GATHER if crowd else 0)
                 self._dirty = False
                 await self._apply(self._state())
                 self._failure = None
+                self._shown = time.monotonic()
         except StackupError as error:
             self._failure = error
             print(f"network: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
@@ -223,10 +232,6 @@ class Networks:
             way_out=bool(sysctls.way_out(self._host.proc)),
         )  # fmt: skip
 
-    def expect(self) -> None:
-        """A first stack is about to come up: load meanwhile what its network will need."""
-        self.world.worker.submit(links.prepare)
-
     # Death and return
 
     async def recover(self, stored: Mapping[str, tuple[object, Fds]]) -> None:
@@ -239,22 +244,34 @@ class Networks:
             return
         self.changed("")
         await self.settle()
-        missing = await self.world.blocking(self._fabric.missing, self._applied)
-        for value in self._values.values():
-            if value.link(self._host.id) in missing:
-                await self.world.blocking(self._fabric.create, value)
-        for container in self._records.containers():
-            if live := self.world.live.get(container.id):
-                await self._mend(container, live)
+        lost = set(self._values) - self._with_bridge()
+        for name in lost:
+            await self.world.blocking(self._fabric.create, self._values[name])
+        await self._reattach(lost)
 
-    async def _mend(self, record: ContainerRecord, live: Live) -> None:
-        """A container whose links are gone (we died between its process and its links) gets them again."""
-        for address in record.addresses.values():
+    def _with_bridge(self) -> set[str]:
+        """The networks whose bridge is there."""
+        links = {link for _index, link in socket.if_nameindex()}
+        return {name for name, value in self._values.items() if value.link(self._host.id) in links}
+
+    async def _reattach(self, lost: Collection[str]) -> None:
+        """Containers whose links are gone get them again (we died between their process and their links, or somebody
+        deleted them), and so do those of networks that had lost their bridge: their links hang in the air."""
+        links = {link for _index, link in socket.if_nameindex()}
+        hanging = {(n.stack, n.key) for n in self._records.networks() if n.name in lost}
+        for record in self._records.containers() if self.world.live else ():
+            live = self.world.live.get(record.id)
+            cut = any(
+                (record.stack, key) in hanging or host_link(self._host.id, address) not in links
+                for key, address in record.addresses.items()
+            )
+            if live is None or not cut:
+                continue
             try:
-                socket.if_nametoindex(host_link(self._host.id, address))
-            except OSError:
                 await self.world.blocking(self._fabric.attach, live.fds["net"], self._attachments(record))
-                return
+            except StackupError:
+                if record.id in self.world.live:
+                    raise
 
     async def hand_over(self) -> None:
         """A new spawner keeps our sockets from now on."""

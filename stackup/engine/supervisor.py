@@ -63,8 +63,6 @@ class Supervisor:
             identity.write(host)
             self.server = Server(_listener(found), self.handlers, self._idle)
             asyncio.get_running_loop().call_later(_FIRST_CONNECTION, self._idle)
-            if not database.stacks():
-                networks.expect()
             await self._ended.wait()
         except Exception:
             traceback.print_exc()  # before the channel closes: the spawner ends a supervisor that has let go of it

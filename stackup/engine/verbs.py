@@ -255,10 +255,16 @@ def image_rm(root: str, references: Sequence[str], *, force: bool = False) -> tu
 
 
 def doctor(root: str) -> tuple[Feature, ...]:
-    """What this kernel, user and root can do: each feature present or missing, what degrades, what to type."""
+    """What this kernel, user and root can do: each feature present or missing, what degrades, what to type.
+
+    With a root in use also whether the kernel has its networks as they should be.
+    """
+    from stackup.engine import checkup
     from stackup.linux import features
 
-    return features.probe(paths.find_root(root))
+    host = paths.find_root(root)
+    found = features.probe(host)
+    return (*found, *checkup.networks(host)) if host else found
 
 
 # Helpers

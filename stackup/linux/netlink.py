@@ -1,7 +1,8 @@
-"""A raw rtnetlink socket for what is done once per container: several requests in one send, every answer read.
+"""A raw rtnetlink socket for what `up` and `down` do: several requests in one send, every answer read.
 
-Only requests that set things; rtnetlink(7), `linux/rtnetlink.h`, `linux/if_link.h`, `linux/neighbour.h`. No policy: a
-`Request` is bytes and what it is about. Measured beside pyroute2 in `runtime/network/links`.
+Only requests that set things; rtnetlink(7), `linux/rtnetlink.h`, `linux/if_link.h`, `linux/if_bridge.h`,
+`linux/neighbour.h`. No policy: a `Request` is bytes and what it is about. Reading the network is pyroute2's part, see
+`runtime/network/survey`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
 _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 1, 3, 10, 18, 26, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
+_BR_MCAST_SNOOPING = 23
 _VETH_INFO_PEER = 1
 _BRPORT_MODE, _BRPORT_LEARNING, _BRPORT_FLOOD, _BRPORT_MCAST_FLOOD, _BRPORT_BCAST_FLOOD = 4, 8, 9, 27, 30
 _INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
@@ -143,6 +145,15 @@ def veth(name: str, *, master: int, peer: str, peer_index: int, peer_mac: str, n
     return Request(f"create link {name}", RTM_NEWLINK, _CREATE | _EXCL, payload)
 
 
+def bridge(name: str, mac: str) -> Request:
+    """Make a bridge with a hardware address of its own, that looks at no multicast; one that is there is left as it is.
+    It is down."""
+    data = _attribute(_INFO_DATA, _attribute(_BR_MCAST_SNOOPING, b"\0"))
+    payload = _link() + _text(_IFLA_IFNAME, name) + _attribute(_IFLA_ADDRESS, _mac(mac))
+    payload += _attribute(_IFLA_LINKINFO, _text(_INFO_KIND, "bridge") + data)
+    return Request(f"create bridge {name}", RTM_NEWLINK, _CREATE | _EXCL, payload, frozenset({errno.EEXIST}))
+
+
 def no_ipv6(name: str, index: int) -> Request:
     """No link-local address when the link comes up; a kernel without IPv6 needs no telling."""
     inner = _attribute(_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
@@ -170,12 +181,12 @@ def delete(name: str) -> Request:
     return Request(f"delete link {name}", RTM_DELLINK, 0, payload, frozenset({errno.ENODEV}))
 
 
-def address(name: str, index: int, ip: str) -> Request:
-    """Give a link an address of its own: /32."""
+def address(name: str, index: int, ip: str, length: int = 32) -> Request:
+    """Give a link an address; that it has it already is no failure. `length`: bits of the network it is in."""
     raw = socket.inet_aton(ip)
-    head = struct.pack("=BBBBI", socket.AF_INET, 32, 0, 0, index)
+    head = struct.pack("=BBBBI", socket.AF_INET, length, 0, 0, index)
     payload = head + _attribute(1, raw) + _attribute(2, raw)  # IFA_ADDRESS, IFA_LOCAL
-    return Request(f"give {name} the address {ip}", RTM_NEWADDR, _CREATE | _EXCL, payload)
+    return Request(f"give {name} the address {ip}", RTM_NEWADDR, _CREATE | _EXCL, payload, frozenset({errno.EEXIST}))
 
 
 def route(name: str, index: int, subnet: str, gateway: str) -> Request:

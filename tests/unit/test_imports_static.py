@@ -28,7 +28,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "subprocess": ("programs",),
     "apsw": ("db",),
     "sqlite3": (),
-    "pyroute2": ("runtime.network.links",),
+    "pyroute2": ("runtime.network.survey",),
     "networkx": ("planner.graph",),
     "pydantic": (),
     "pydantic_core": (),

@@ -1,4 +1,4 @@
-"""Bridges and the links of containers. The only importer of pyroute2, which is imported when a bridge is made.
+"""Bridges and the links of containers, made by raw netlink (`linux/netlink`). What is there is told by `survey`.
 
 A bridge per network; a container's link is a veth pair whose far end is born in the container's network namespace and
 dies with it. The container has a /32 address and reaches everything through the gateway, so all traffic is routed by
@@ -8,8 +8,7 @@ Ports are kept apart by a rule (see `firewall`: frames are let in only when they
 flag `isolated`: where bridge-nf-call-iptables is 1, a packet sent to a service address is turned round inside the
 bridge, and isolated ports drop it (measured: every service address times out). Hence hairpin mode on ports, too.
 
-Attaching takes a raw netlink path (`linux/netlink`); see `attach` for the figures. Functions block and work in the
-calling thread's network namespace.
+Functions block and work in the calling thread's network namespace.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from stackup.errors import KernelError
 from stackup.linux import netlink, syscalls
@@ -26,31 +25,20 @@ from stackup.runtime.network import sysctls
 from stackup.runtime.network.values import GATEWAY_MAC, Attachment, NetworkValue, host_link, mac_of
 
 
-def prepare() -> None:
-    """Load what making a bridge needs (0.15 s of CPU), so that whoever is about to make one need not wait for it."""
-    import pyroute2  # noqa: F401
-
-
 def create_bridge(root_id: str, network: NetworkValue) -> None:
     """Make the bridge of a network with the gateway's address and its switches; complete it where it is half-made.
 
     Raises KernelError naming the bridge.
     """
-    from pyroute2 import IPRoute, NetlinkError
-
     link = network.link(root_id)
     length = int(network.subnet.partition("/")[2])
     try:
-        with IPRoute() as route:
-            _tolerate(errno.EEXIST, route.link, "add", ifname=link, kind="bridge", address=GATEWAY_MAC,
-                      br_mcast_snooping=0)  # fmt: skip
+        with netlink.Socket() as kernel:
+            kernel.send([netlink.bridge(link, GATEWAY_MAC)])
             index = socket.if_nametoindex(link)
             # Before it comes up: the switch for IPv6 saves the autoconfiguration.
             sysctls.write(sysctls.of_bridge(link))
-            _tolerate(errno.EEXIST, route.addr, "add", index=index, address=network.gateway, prefixlen=length)
-            route.link("set", index=index, state="up")
-    except NetlinkError as error:
-        raise _refused(f"create bridge {link} for network {network.name}", error) from error
+            kernel.send([netlink.address(link, index, network.gateway, length), netlink.up(link, index)])
     except OSError as error:
         raise KernelError.of(f"create bridge {link} for network {network.name}", error) from error
 
@@ -177,18 +165,3 @@ def _lost(error: OSError) -> NoReturn:
     """A thread that is stuck in a container's network would write the host's rules there. Crash-only: start again."""
     os.write(2, f"stackup: cannot come back from a container's network namespace: {error}\n".encode())
     os._exit(70)
-
-
-def _tolerate(number: int, function: Any, *arguments: Any, **options: Any) -> None:
-    from pyroute2 import NetlinkError
-
-    try:
-        function(*arguments, **options)
-    except NetlinkError as error:
-        if error.code != number:
-            raise
-
-
-def _refused(doing: str, error: Any) -> KernelError:
-    number = abs(int(error.code))
-    return KernelError(f"{doing}: {os.strerror(number)}", number)
