@@ -28,9 +28,9 @@ def write(world: World, record: ContainerRecord, hostname: str) -> dict[str, str
     found: dict[str, str] = {}
     for name, content in contents.items():
         path = world.host.container(record.id, "etc", name)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.chmod(path, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        os.write(descriptor, content.encode())
+        os.close(descriptor)
         found[f"/etc/{name}"] = path
     return found
 
