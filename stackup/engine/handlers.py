@@ -44,7 +44,7 @@ class Handlers:
         if theirs != ours:
             raise Conflict(
                 f"the running supervisor is stackup {ours}, this command is {theirs}",
-                hint="end it first: `stackup supervisor restart` of the new version, or `down` with the old one",
+                hint=f"`kill {os.getpid()}` ends it: this version takes over where it replaced that one, services run on",
             )
         return {"stackup": ours, "pid": os.getpid(), "spawner": os.getppid()}
 
