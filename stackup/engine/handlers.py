@@ -44,7 +44,8 @@ class Handlers:
         if theirs != ours:
             raise Conflict(
                 f"the running supervisor is stackup {ours}, this command is {theirs}",
-                hint=f"`kill {os.getpid()}` ends it: this version takes over where it replaced that one, services run on",
+                hint=f"after an upgrade `kill {os.getpid()}`: services run on, the new version takes over; "
+                "otherwise use the command it came from",
             )
         return {"stackup": ours, "pid": os.getpid(), "spawner": os.getppid()}
 

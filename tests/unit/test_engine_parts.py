@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from stackup.engine import ends, etc, generations, processes, running, topology
+from stackup.engine.handlers import Handlers
 from stackup.engine.leases import Lease
 from stackup.engine.locks import StackLocks
 from stackup.engine.records import ContainerRecord, NetworkRecord
 from stackup.engine.views import Published
 from stackup.engine.world import End
-from stackup.errors import BadInput
+from stackup.errors import BadInput, Conflict
 from stackup.paths import Host
 from stackup.planner.desired import Desired, DesiredImage, DesiredService
 from stackup.runtime.network.values import Publish
@@ -120,6 +123,13 @@ def test_the_second_holder_of_a_stack_waits_for_the_first() -> None:
         return log
 
     assert asyncio.run(run()) == ["+a", "-a", "+b", "-b"]
+
+
+def test_a_command_of_another_version_is_told_how_to_go_on() -> None:
+    asked = SimpleNamespace(arguments={"stackup": "9.9"})
+    with pytest.raises(Conflict, match=r"this command is 9\.9") as caught:
+        asyncio.run(Handlers(Any, Any).hello(asked))  # type: ignore[arg-type]
+    assert caught.value.hint and f"kill {os.getpid()}" in caught.value.hint
 
 
 def _record(number: int, **more: object) -> ContainerRecord:
