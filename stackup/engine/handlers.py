@@ -78,7 +78,7 @@ class Handlers:
                 records.trim_generations(desired.stack, generations.KEEP)
         if good and request.arguments.get("wait"):
             chosen = generations.with_dependencies(desired, services)
-            settled = waiting.settled(self.world, self.keeper, desired.stack, chosen)
+            settled = waiting.settled(self.world, self.keeper, desired.stack, chosen, request.report)
             await waiting.unless(request.withdrawn, settled)
         published = [p for name in wish.services for p in status.published(records, desired.stack, name)]
         return {"outcomes": [to_plain(o) for o in outcomes], "published": [to_plain(p) for p in published]}

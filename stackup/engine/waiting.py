@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stackup import events
 from stackup.engine.records import ContainerRecord
 from stackup.errors import Interrupted, StackupError
+from stackup.events import Done, Failed, Reporter, Started
 from stackup.spec.model import Condition
 
 if TYPE_CHECKING:
@@ -43,17 +46,59 @@ async def service(
     await world.until(met)
 
 
-async def settled(world: World, keeper: Keeper, stack: str, names: frozenset[str]) -> None:
-    """`up --wait`: every replica is healthy (or runs, where it has no check) or ended well. Raises as above."""
+_RUNS_WELL = 1.0  # seconds after which a service without a check counts as up
+_TRIES = 3  # restarts while `up --wait` waits, after which it gives up on a service
 
-    def met() -> bool:
-        replicas = [c for c in world.records.containers(stack) if c.service_name in names]
-        answers = [
-            (c.state == "exited" and c.exit_code == 0) or _meets(world, keeper, c, "service_healthy") for c in replicas
-        ]  # fmt: skip
-        return all(answers)
 
-    await world.until(met)
+async def settled(
+    world: World, keeper: Keeper, stack: str, names: frozenset[str], report: Reporter = events.ignore
+) -> None:
+    """`up --wait`: every replica is healthy or ended well; where it has no check, it has run for a second.
+
+    Raises as above, and for a replica that its policy has started again several times meanwhile.
+    """
+    began = time.monotonic()
+    before = {c.id: c.restarts for c in world.records.containers(stack)}
+    waiting: set[str] = set()
+
+    def met(name: str) -> bool:
+        replicas = [c for c in world.records.containers(stack) if c.service_name == name]
+        try:
+            good = all([_well(world, keeper, c, before.get(c.id, 0)) for c in replicas])  # noqa: C419 - each may raise
+        except StackupError as error:
+            address = error.resource or f"service:{name}"
+            report(Failed(address, error.message.removeprefix(f"{address}: "), error.hint))
+            raise
+        if not good and name not in waiting:
+            waiting.add(name)
+            report(Started(f"service:{name}", "wait"))
+        elif good and name in waiting:
+            waiting.discard(name)
+            report(Done(f"service:{name}", _how(replicas), time.monotonic() - began))
+        return good
+
+    await world.until(lambda: all([met(name) for name in sorted(names)]))  # noqa: C419
+
+
+def _well(world: World, keeper: Keeper, record: ContainerRecord, restarts: int) -> bool:
+    if record.state == "exited" and record.exit_code == 0:
+        return True
+    if record.restarts - restarts >= _TRIES:
+        raise _failed(record, f"it keeps ending: {record.exit or 'nobody knows how'}")
+    if not _meets(world, keeper, record, "service_healthy"):
+        return False
+    if keeper.checked(record.id):
+        return True
+    missing = (record.started or 0.0) + _RUNS_WELL - time.time()
+    if missing > 0:
+        asyncio.get_running_loop().call_later(missing, world.notify)
+    return missing <= 0
+
+
+def _how(replicas: Sequence[ContainerRecord]) -> str:
+    if all(c.state == "exited" for c in replicas):
+        return "ended well"
+    return "healthy" if all(c.health == "healthy" for c in replicas) else "running"
 
 
 def _meets(world: World, keeper: Keeper, record: ContainerRecord, condition: Condition) -> bool:

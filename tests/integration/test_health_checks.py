@@ -109,3 +109,32 @@ def test_health_is_known_and_checked_on_after_kill_9_of_the_supervisor(host: Tes
     after = project.until("web", health="unhealthy")
     assert after["pid"] == before["pid"]
     project.down()
+
+
+def test_up_wait_fails_for_a_service_that_ends_badly_or_keeps_ending(host: TestHost) -> None:
+    service = """
+  web:
+    image: tools
+    network_mode: none
+    restart: "%s"
+    command: [sh, -c, 'exit 3']
+"""
+    for policy, said in (("no", "service:web/1: exited 3"), ("on-failure", "service:web/1: it keeps ending: exited 3")):
+        project = Project(host, service % policy, name=f"shop-{policy}")
+        done = host.cli("-C", str(project.folder), "up", "--wait", status=1)
+        assert f"error: {said}" in done.stderr
+        assert "hint: stackup logs web" in done.stderr
+        project.down()
+
+
+def test_up_wait_takes_what_runs_for_a_second_or_ended_well(host: TestHost) -> None:
+    project = Project(
+        host,
+        """
+  web: {image: tools, network_mode: none, command: [sleep, infinity]}
+  job: {image: tools, network_mode: none, command: [sh, -c, 'exit 0']}
+""",
+    )
+    project.up("--wait")
+    assert {r["service"]: r["state"] for r in project.rows()} == {"web": "running", "job": "exited"}
+    project.down()
