@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from stackup.cli import output
-from stackup.cli.settings import Settings, check_services, refuse_paths
+from stackup.cli.settings import Settings, check_services, refuse_paths, replica_of
 from stackup.errors import BadInput, StackupError
 
 OURS = 125
@@ -20,7 +20,7 @@ def run(
     from stackup.engine import verbs
 
     try:
-        service, number = _target(target)
+        service, number = replica_of(target)
         refuse_paths([service], settings, "exec")
         root, stack = settings.root_path(), settings.stack()
         check_services([service], (r.service for r in verbs.ps(root, stack)), settings, "exec")
@@ -34,15 +34,6 @@ def run(
         output.tell_error(error)
         return int(getattr(error, "exit_status", OURS))
     return ended.status
-
-
-def _target(text: str) -> tuple[str, int | None]:
-    service, slash, number = text.partition("/")
-    if not slash:
-        return service, None
-    if not number.isdigit() or number == "0":
-        return text, None  # no replica: the check of names says what it is
-    return service, int(number)
 
 
 class _Input:

@@ -94,6 +94,16 @@ def refuse_paths(given: Iterable[str], settings: Settings, verb: str) -> None:
             raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
 
 
+def replica_of(text: str) -> tuple[str, int | None]:
+    """`web/2` -> web, 2; `web` -> web, None; anything else as it is: the check of names says what it is."""
+    service, slash, number = text.partition("/")
+    if not slash:
+        return service, None
+    if not number.isdigit() or number == "0":
+        return text, None
+    return service, int(number)
+
+
 def check_services(given: Iterable[str], known: Iterable[str], settings: Settings, verb: str) -> None:
     """BadInput for a service that does not exist, with what was probably meant.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from stackup.cli import look, output
 from stackup.cli.arguments import Format, Services, new_app, settings_of
-from stackup.cli.settings import check_services, refuse_paths
-from stackup.errors import BadInput
+from stackup.cli.settings import check_services, refuse_paths, replica_of
+from stackup.errors import BadInput, NotFound
 
 app = new_app()
 
@@ -73,16 +74,31 @@ def since_time(text: str, now: float) -> float:
 
 
 @app.command()
-def inspect(context: typer.Context, service: Annotated[str, typer.Argument(metavar="SERVICE")]) -> int:
+def inspect(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="SERVICE[/N]", help="Or a container's name or id.", show_default=False)
+    ],
+) -> int:
     """All that is known of a service, as JSON: the wish, replicas, runtime specs, addresses, ports, health."""
     from stackup.cli.render import json
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    service, number = replica_of(target)
     refuse_paths([service], settings, "inspect")
     root, stack = settings.root_path(), settings.stack()
-    check_services([service], (r.service for r in verbs.ps(root, stack)), settings, "inspect")
-    print(json.dump(verbs.inspect(root, stack, service)))
+    rows = verbs.ps(root, stack)
+    for row in rows:
+        if target in (row.name, row.id):
+            service, number = row.service, row.number
+    check_services([service], (r.service for r in rows), settings, "inspect")
+    found = verbs.inspect(root, stack, service)
+    if number is not None:
+        found = replace(found, replicas=tuple(r for r in found.replicas if r.number == number))
+        if not found.replicas:
+            raise NotFound(f"service:{service} has no replica {number}", hint="`stackup ps` lists what there is")
+    print(json.dump(found))
     return 0
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Iterable
 
 from stackup.engine import identity, observe
 from stackup.engine.records import ContainerRecord, Records
-from stackup.engine.views import Published, Replica, StackRow
+from stackup.engine.views import Inspected, InspectedReplica, Published, Replica, StackRow
 from stackup.errors import NotFound
 from stackup.oci import Document
 from stackup.paths import Host
 from stackup.planner.desired import Desired
-from stackup.values import from_plain, to_plain
+from stackup.values import from_plain
 
 
 def replicas(host: Host, records: Records, stack: str | None = None) -> tuple[Replica, ...]:
@@ -94,26 +96,24 @@ def stacks(host: Host, records: Records) -> tuple[StackRow, ...]:
     return tuple(rows)
 
 
-def inspect(host: Host, records: Records, stack: str, service: str) -> Document:
-    """Raises NotFound where the stack has no such service."""
+def inspect(host: Host, records: Records, stack: str, service: str, rows: Iterable[Replica]) -> Inspected:
+    """`rows`: what `ps` says of the stack. Raises NotFound where the stack has no such service."""
     generation = records.wished(stack)
     wished = generation.desired.services.get(service) if generation else None
-    rows = [r for r in replicas(host, records, stack) if r.service == service]
-    if wished is None and not rows:
+    chosen = [r for r in rows if r.service == service]
+    if wished is None and not chosen:
         raise NotFound(f"stack {stack} has no service {service}", hint="`stackup ps` lists what there is")
-    return {
-        "stack": stack,
-        "service": service,
-        "generation": generation.number if generation else None,
-        "digest": wished.digest if wished else None,
-        "wish": to_plain(wished.service) if wished else None,
-        "replicas": [{**to_plain(r), "checks": _checks(records, r.id), "spec": _spec(host, r.id)} for r in rows],
-    }
+    return Inspected(
+        stack=stack, service=service, generation=generation.number if generation else None,
+        digest=wished.digest if wished else None, wish=wished.service if wished else None,
+        replicas=tuple(_inspected(host, records, row) for row in chosen),
+    )  # fmt: skip
 
 
-def _checks(records: Records, container_id: str | None) -> list[Document]:
-    """The last runs of its health check, oldest first."""
-    return [to_plain(result) for result in records.checks(container_id)] if container_id else []
+def _inspected(host: Host, records: Records, row: Replica) -> InspectedReplica:
+    fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+    checks = records.checks(row.id) if row.id else ()
+    return InspectedReplica(**fields, checks=checks, spec=_spec(host, row.id))
 
 
 def _spec(host: Host, container_id: str | None) -> Document | None:

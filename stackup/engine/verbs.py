@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from stackup import events, paths
 from stackup.engine import client
-from stackup.engine.views import ExitStatus, Outcome, Replica, StackRow, StatsRow, UpResult
+from stackup.engine.views import ExitStatus, Inspected, Outcome, Replica, StackRow, StatsRow, UpResult
 from stackup.errors import NotFound, StackupError
 from stackup.events import Reporter
 from stackup.oci import Document
@@ -179,15 +179,15 @@ def ls(root: str) -> tuple[StackRow, ...]:
         return status.stacks(host, records) if records else ()
 
 
-def inspect(root: str, stack: str, service: str) -> Document:
+def inspect(root: str, stack: str, service: str) -> Inspected:
     """All that is known of a service: wish, replicas, runtime specs, addresses, ports, health."""
     from stackup.engine import status
 
-    host = _root(root)
+    host, rows = _root(root), ps(root, stack)
     with _read(host) as records:
         if records is None or records.stack(stack) is None:
             raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
-        return status.inspect(host, records, stack, service)
+        return status.inspect(host, records, stack, service, rows)
 
 
 def stats(root: str, stack: str, *, interval: float = 0.0) -> tuple[StatsRow, ...]:

@@ -6,9 +6,14 @@ Their field names are the field names of `--format json`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stackup.planner.states import Health
+
+if TYPE_CHECKING:
+    from stackup.engine.record_values import CheckResult
+    from stackup.oci import Document
+    from stackup.spec.model import Service
 
 ReplicaState = Literal["created", "running", "exited", "gone", "absent", "restarting"]
 
@@ -71,6 +76,29 @@ class Replica:
     next_start: float | None = None
     addresses: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectedReplica(Replica):
+    """A replica with the last runs of its health check, oldest first, and its OCI runtime spec."""
+
+    checks: tuple[CheckResult, ...]
+    spec: Document | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """All that is known of a service. `wish`: what the file says of it; None, `digest` too, where it no longer does.
+
+    `digest`: the image that the wish is pinned to. `generation`: the number of the wish.
+    """
+
+    stack: str
+    service: str
+    generation: int | None
+    digest: str | None
+    wish: Service | None
+    replicas: tuple[InspectedReplica, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

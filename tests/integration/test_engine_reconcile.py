@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -125,6 +126,16 @@ def test_restart_gives_a_new_process_on_the_same_files(shop: Project) -> None:
 def test_stats_and_inspect_tell_of_the_running_container(shop: Project) -> None:
     assert "web" in shop("stats", "--no-stream", status=None) or "web" in shop("stats")
     assert '"memory": 67108864' in shop("inspect", "web")
+
+
+def test_inspect_knows_a_replica_by_number_name_and_id(shop: Project) -> None:
+    row = shop.row("web")
+    found = json.loads(shop("inspect", "web/1"))
+    assert found == json.loads(shop("inspect", row["name"])) == json.loads(shop("inspect", row["id"]))
+    (replica,) = found["replicas"]
+    assert {k: replica[k] for k in row} == row and replica["spec"]["ociVersion"] and replica["checks"] == []
+    assert found["wish"]["healthcheck"] is None  # also what is a default is written
+    assert "no replica 7" in shop.host.cli("-C", str(shop.folder), "inspect", "web/7", status=1).stderr
 
 
 def test_a_policy_starts_again_and_gives_up_after_its_attempts(host: TestHost) -> None:

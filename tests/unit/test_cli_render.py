@@ -144,12 +144,14 @@ def test_the_documentation_lists_the_fields() -> None:
     from pathlib import Path
 
     from stackup.builder.store.images import StoredImage
-    from stackup.engine.views import Replica, StackRow
+    from stackup.engine.views import Inspected, InspectedReplica, Replica, StackRow
     from stackup.linux.features import Feature
 
     page = " ".join((Path(__file__).parents[2] / "docs/cli.md").read_text().split())
-    for kind in (Replica, Published, StackRow, StatsRow, StoredImage, Feature):
+    for kind in (Replica, Published, StackRow, StatsRow, StoredImage, Feature, Inspected):
         assert " ".join(f.name for f in dataclasses.fields(kind)) in page, kind.__name__
+    new = {f.name for f in dataclasses.fields(InspectedReplica)} - {f.name for f in dataclasses.fields(Replica)}
+    assert new == {"checks", "spec"} and "as in `ps`, with its `checks`" in page
 
 
 def test_the_documentation_lists_the_verbs() -> None:
