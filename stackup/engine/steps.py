@@ -18,7 +18,7 @@ from typing import Literal
 
 from stackup import errors
 from stackup.engine import bundle
-from stackup.errors import Interrupted, StackupError
+from stackup.errors import Interrupted, StackupError, Unsupported
 from stackup.oci import Document, Mount
 from stackup.paths import Host
 from stackup.runtime import idmap, spawning
@@ -61,6 +61,8 @@ class Runner:
         network: Literal["none", "host"], output: Callable[[bytes], None],
     ) -> int:  # fmt: skip
         """The exit status, 128 + n for signal n. Raises StackupError where the sandbox cannot be made."""
+        if os.geteuid() != 0:
+            raise Unsupported("only root can run the commands of a build yet", hint="sudo stackup build")
         name = f"step-{secrets.token_hex(4)}"
         spec = sandbox(name, argv, env, cwd, network)
         spawner = self._take(name)
