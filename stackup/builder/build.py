@@ -66,10 +66,13 @@ class _State:
         return self.document.get("config") or {}
 
 
-def examine(host: Host | None, stack: Stack, keys: Iterable[str]) -> Mapping[str, Examined]:
+def examine(
+    host: Host | None, stack: Stack, keys: Iterable[str], *, origins: Origins | None = None
+) -> Mapping[str, Examined]:
     """What `build` would do for these images and their bases, image key -> Examined. Reads only.
 
-    `host` None: no root yet. Raises BadInput (a source is absent or not a file), NotFound (a base or a host program).
+    `host` None: no root yet. Raises BadInput (a source is absent or not a file), NotFound (a base or a host program);
+    with `origins` the place of the layer is filled in.
     """
     found: dict[str, Examined] = {}
     states: dict[str, _State] = {}
@@ -77,7 +80,8 @@ def examine(host: Host | None, stack: Stack, keys: Iterable[str]) -> Mapping[str
         sources = Sources(stack.folder, graph, Digester(graph))
         for key in in_order(stack, keys):
             try:
-                found[key], states[key] = _examine_image(host, graph, sources, stack, stack.images[key], states)
+                image = stack.images[key]
+                found[key], states[key] = _examine_image(host, graph, sources, stack, image, states, origins or {})
             except StackupError as error:
                 error.resource = error.resource or f"image:{key}"
                 raise
@@ -85,12 +89,17 @@ def examine(host: Host | None, stack: Stack, keys: Iterable[str]) -> Mapping[str
 
 
 def _examine_image(
-    host: Host | None, graph: Graph, sources: Sources, stack: Stack, image: Image, states: Mapping[str, _State]
-) -> tuple[Examined, _State]:
+    host: Host | None, graph: Graph, sources: Sources, stack: Stack, image: Image, states: Mapping[str, _State],
+    origins: Origins,
+) -> tuple[Examined, _State]:  # fmt: skip
     reference, base = reference_of(stack, image.name), _base(graph, host, stack, image, states)
     diff_ids, seen = base.diff_ids, []
     for position, layer in enumerate(image.layers):
-        recipe = steps.prepare(layer, base.config, sources)
+        try:
+            recipe = steps.prepare(layer, base.config, sources)
+        except StackupError as error:
+            error.place = error.place or _place(origins, image.name, position)
+            raise
         below = None if diff_ids is None else cache.parent(diff_ids)
         hit = _hit(host, graph, recipe, below)
         diff_ids = (*diff_ids, hit) if hit and diff_ids is not None else None
@@ -202,6 +211,11 @@ def _drop_damaged(host: Host, graph: Graph, report: Reporter) -> None:
         report(Warned("", f"layer {diff_id[:19]} did not survive the last power cut, it is made again"))
 
 
+def _place(origins: Origins, key: str, position: int) -> Place | None:
+    origin = origins.get(("images", key, "layers", position))
+    return Place(*origin) if origin else None
+
+
 class _Builder:
     def __init__(
         self, host: Host, stack: Stack, runner: StepRunner, report: Reporter, no_cache: bool, origins: Origins
@@ -299,12 +313,8 @@ class _Builder:
             raise KernelError.of(what, error, hint=_hint(error)) from error
         except StackupError as error:
             if error.place is None:
-                error.place = self._place(image.name, position)
+                error.place = _place(self._origins, image.name, position)
             raise
-
-    def _place(self, key: str, position: int) -> Place | None:
-        origin = self._origins.get(("images", key, "layers", position))
-        return Place(*origin) if origin else None
 
     def _layer_once(
         self, graph: Graph, sources: Sources, image: Image, position: int, layer: Layer, base: _State,
