@@ -2,19 +2,20 @@
 
 The image half looks into the store (always in the CLI). The machine half turns records into observed values and checks
 them against the kernel: a container recorded as running counts as running only while its very process lives (boot id,
-pid and start time), a network is intact only while its bridge is there.
+pid and start time), a network is intact only while its bridge, its rules and the links of its containers are there.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stackup.engine import identity, processes
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records
+from stackup.errors import StackupError
 from stackup.paths import Host
 from stackup.planner.desired import Desired
 from stackup.planner.observed import (
@@ -25,9 +26,10 @@ from stackup.planner.observed import (
     ObservedNetwork,
     ObservedStep,
 )
+from stackup.runtime.network.values import host_link
 
 if TYPE_CHECKING:
-    from stackup.spec.model import Stack
+    from stackup.spec.model import Loaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,12 @@ class Machine:
     volumes: tuple[str, ...] = ()
 
 
-def images(host: Host | None, stack: Stack, desired: Desired, keys: Iterable[str]) -> Mapping[str, ObservedImage]:
+def images(host: Host | None, loaded: Loaded, desired: Desired, keys: Iterable[str]) -> Mapping[str, ObservedImage]:
     """The image half: what a build of these images would do."""
     from stackup.builder import build
 
     wanted = [k for k in keys if k in desired.images]
-    found = build.examine(host, stack, wanted) if wanted else {}
+    found = build.examine(host, loaded.stack, wanted, origins=loaded.origins) if wanted else {}
     return {
         key: ObservedImage(
             reference=one.reference, digest=one.digest, named=one.named, host_bound=one.host_bound,
@@ -68,11 +70,14 @@ def foreign(host: Host | None, desired: Desired) -> Mapping[str, str | None]:
 def machine(host: Host, records: Records, stack: str) -> Machine:
     """The machine half, from records and kernel."""
     boot = identity.boot_id(host)
+    found = tuple(_container(host, boot, c) for c in records.containers(stack))
+    networks = records.networks(stack)
+    lacking = _lacking(host, records, networks, {c.id for c in found if c.state == "running"}) if networks else {}
     volumes = tuple(v.key for v in records.volumes(stack) if v.key and os.path.isdir(host.volume(v.name)))
     return Machine(
         serial=records.serial(stack),
-        containers=tuple(_container(host, boot, c) for c in records.containers(stack)),
-        networks={n.key: _network(n) for n in records.networks(stack)},
+        containers=found,
+        networks={n.key: _network(n, lacking.get(n.key)) for n in networks},
         volumes=volumes,
     )  # fmt: skip
 
@@ -103,13 +108,38 @@ def _container(host: Host, boot: str, record: ContainerRecord) -> ObservedContai
     )  # fmt: skip
 
 
-def _network(record: NetworkRecord) -> ObservedNetwork:
-    return ObservedNetwork(key=record.key, network=record.network, intact=intact(record))
+def _network(record: NetworkRecord, lacks: str | None) -> ObservedNetwork:
+    if lacks is None:
+        return ObservedNetwork(key=record.key, network=record.network)
+    return ObservedNetwork(key=record.key, network=record.network, intact=False, lacks=lacks)
 
 
-def intact(record: NetworkRecord) -> bool:
-    """Is the bridge there? Asked of this process's network namespace."""
+def _lacking(
+    host: Host, records: Records, networks: Collection[NetworkRecord], running: Collection[str]
+) -> dict[str, str]:
+    """Network key -> what the kernel does not have of it, in words; asked of this process's network namespace."""
+    links = {name for _index, name in socket.if_nameindex()}
+    rules = _rules_stand(host)
+    found: dict[str, str] = {}
+    for network in networks:
+        if network.bridge not in links:
+            found[network.key] = "its bridge is gone"
+        elif not rules:
+            found[network.key] = "its rules are gone"
+        elif cut := [
+            f"service:{c.service_name}/{c.number}" for c in records.containers(network.stack)
+            if c.id in running and network.key in c.addresses
+            and host_link(host.id, c.addresses[network.key]) not in links
+        ]:  # fmt: skip
+            found[network.key] = f"the link of {', '.join(cut)} is gone"
+    return found
+
+
+def _rules_stand(host: Host) -> bool:
+    """Both tables are there; true also for who may not ask."""
+    from stackup.runtime.network import firewall
+
     try:
-        return bool(socket.if_nametoindex(record.bridge))
-    except OSError:
-        return False
+        return firewall.stands(host.id)
+    except StackupError:
+        return True

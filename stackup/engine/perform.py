@@ -39,12 +39,13 @@ class Performer:
     generation: int
     report: Reporter
     holds: bool = False
+    _made: dict[tuple[str, int], str] = dataclasses.field(default_factory=dict)
 
     async def __call__(self, node: str, operation: Operation) -> str | None:
         match operation:
             case CreateNetwork():
                 await self.world.networks.create(self._wish, operation.key)
-                return "created"
+                return "mended" if operation.mend else "created"
             case DeleteNetwork():
                 await self.world.networks.delete(self.stack, operation.key)
                 return "deleted"
@@ -57,7 +58,10 @@ class Performer:
                 volumes.forget(self.world.records, operation.name)
                 return "deleted"
             case CreateContainer():
-                await containers.make(self.world, self._wish, operation.service, operation.number, self.generation)
+                made = await containers.make(
+                    self.world, self._wish, operation.service, operation.number, self.generation
+                )  # fmt: skip
+                self._made[operation.service, operation.number] = made.id
                 return "created"
             case StartContainer():
                 return await self._start(operation)
@@ -104,7 +108,9 @@ class Performer:
         return found[-1]
 
     async def _start(self, operation: StartContainer) -> str:
-        container_id = operation.container or self._newest(operation.service, operation.number).id
+        container_id = operation.container or self._made.get((operation.service, operation.number))
+        if container_id is None:
+            container_id = self._newest(operation.service, operation.number).id
         await self._begin(container_id, operation.service)
         return "started"
 

@@ -135,10 +135,10 @@ def _mac(value: str) -> bytes:
     return bytes.fromhex(value.replace(":", ""))
 
 
-def veth(name: str, *, master: int, peer: str, peer_index: int, peer_mac: str, netns: int) -> Request:
+def veth(name: str, *, master: int, peer: str, peer_mac: str, netns: int) -> Request:
     """Make a pair of links: `name` here as a port of bridge `master`, `peer` born in the namespace of descriptor
-    `netns` under the index `peer_index`. Both are down."""
-    other = _link(peer_index) + _text(_IFLA_IFNAME, peer) + _attribute(_IFLA_ADDRESS, _mac(peer_mac))
+    `netns`, under an index of the kernel's choice. Both are down."""
+    other = _link() + _text(_IFLA_IFNAME, peer) + _attribute(_IFLA_ADDRESS, _mac(peer_mac))
     data = _attribute(_VETH_INFO_PEER, other + _number(_IFLA_NET_NS_FD, netns))
     info = _text(_INFO_KIND, "veth") + _attribute(_INFO_DATA, data)
     payload = _link() + _text(_IFLA_IFNAME, name) + _number(_IFLA_MASTER, master) + _attribute(_IFLA_LINKINFO, info)

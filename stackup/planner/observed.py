@@ -58,11 +58,13 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedNetwork:
-    """`intact`: bridge and rules are there. False after a reboot or when somebody deleted them."""
+    """`intact`: bridge, rules and links are there. False after a reboot or when somebody deleted them; `lacks` says in
+    words what."""
 
     key: str
     network: Network
     intact: bool = True
+    lacks: str = "its bridge or its rules are gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

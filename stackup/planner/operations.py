@@ -26,9 +26,12 @@ class BuildImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork:
+    """`mend`: it was made before, and the kernel lost something of it."""
+
     kind: ClassVar[str] = "create-network"
     key: str
     cause: str
+    mend: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,7 +141,7 @@ class _Reconciler:
                 self.draft.add(f"delete network:{key}", DeleteNetwork(key=key, cause=cause), *deleted.values())
                 self._create_network(key, cause, f"delete network:{key}")
             elif not seen.intact:
-                self._create_network(key, "its bridge or its rules are gone")
+                self.draft.add(f"create network:{key}", CreateNetwork(key=key, cause=seen.lacks, mend=True))
         return changed
 
     def _create_network(self, key: str, cause: str, *after: str) -> None:

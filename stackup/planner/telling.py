@@ -76,6 +76,8 @@ def tell(plan: Plan) -> list[str]:
         match operation:
             case BuildImage():
                 lines += _build(operation)
+            case CreateNetwork(mend=True):
+                lines.append(f"mend {resource(operation)}: {operation.cause}")
             case CreateNetwork() | DeleteNetwork() | CreateVolume() | DeleteVolume():
                 lines.append(f"{_WORDS[type(operation)]} {resource(operation)}: {operation.cause}")
             case AwaitService(number=int()):

@@ -101,3 +101,54 @@ def test_a_stopped_replica_is_asked_no_more(project: Project) -> None:
     project.until("web", state="exited")
     other = project.row("web", 2)["id"]
     eventually(lambda: {_from_host(project) for _ in range(4)} == {other})
+
+
+def _bridge(project: Project) -> str:
+    links = json.loads(project.host.sh("ip -j link"))
+    return next(str(one["ifname"]) for one in links if one["ifname"].endswith("n0"))
+
+
+def _ports(project: Project) -> list[str]:
+    links = json.loads(project.host.sh("ip -j link"))
+    return [str(one["ifname"]) for one in links if "link_index" in one or "@" in one["ifname"]]
+
+
+@pytest.mark.parametrize(
+    "lost", ["rules", "rules of a family", "rules in a table", "bridge", "link", "bridge, while nobody runs"]
+)
+def test_what_somebody_took_from_the_kernel_is_seen_and_mended(project: Project, lost: str) -> None:
+    """Firewall scripts begin with `flush ruleset`; and people delete links."""
+    before = {r["id"]: r["pid"] for r in project.rows()}
+    said = {"bridge": "its bridge is gone", "link": "the link of service:"}.get(
+        lost.partition(",")[0], "its rules are gone"
+    )
+    match lost:
+        case "rules":
+            project.host.sh("nft flush ruleset")
+        case "rules of a family":
+            project.host.sh("nft delete table " + project.host.sh("nft list tables").splitlines()[-1].split(" ", 1)[1])
+        case "rules in a table":
+            project.host.sh("nft flush table " + project.host.sh("nft list tables").splitlines()[0].split(" ", 1)[1])
+        case "link":
+            project.host.sh(f"ip link del {_ports(project)[0]}")
+        case "bridge":
+            project.host.sh(f"ip link del {_bridge(project)}")
+        case _:
+            project.kill(project.spawner(), project.supervisor())
+            project.host.sh(f"ip link del {_bridge(project)}")
+    assert project("plan").startswith(f"mend network:default: {said}")
+    project("up")
+    assert project("plan").startswith("nothing to do")
+    assert {r["id"]: r["pid"] for r in project.rows()} == before
+    eventually(lambda: {_ask(project, "web") for _ in range(4)} <= _ids(project))
+    eventually(lambda: {_from_host(project) for _ in range(8)} == _ids(project))
+
+
+def test_without_the_rules_a_service_can_still_be_restarted(project: Project) -> None:
+    project.host.sh("nft flush ruleset")
+    project("restart", "web")
+    eventually(lambda: {_from_host(project) for _ in range(8)} == _ids(project))
+
+
+def test_without_the_rules_the_stack_can_still_be_taken_down(project: Project) -> None:
+    project.host.sh("nft flush ruleset")  # the fixture does the rest

@@ -325,11 +325,28 @@ def test_a_refused_change_leaves_the_rules_as_they_were(host: TestHost) -> None:
             site.box(network, 3, "s/web")
             address = site.service("s/web", network)
             good = site.state
-            subprocess.run("nft add element ip stackup_3fa9c1 subnets '{ 10.89.9.0/24 }'", shell=True, check=True)
+            inner = replace(network, name="net8", number=8, subnet="10.89.9.0/24")
             overlapping = replace(network, name="net9", number=9, subnet="10.89.8.0/22")
             with pytest.raises(KernelError, match="change firewall rules"):
-                site.apply(networks=(network, overlapping), endpoints=())
+                site.apply(networks=(network, inner, overlapping), endpoints=())
             site.state = good
+            assert client.run(ask_tcp, address) == "c0-3 10.89.0.2"
+
+    host.call(scenario)
+
+
+@pytest.mark.parametrize("command", ["flush ruleset", "add element ip stackup_3fa9c1 subnets '{ 10.89.1.0/25 }'"])
+def test_the_next_change_writes_all_rules_again_where_somebody_changed_them(host: TestHost, command: str) -> None:
+    def scenario() -> None:
+        with Site() as site:
+            network = site.network()
+            client = site.box(network, 2)
+            site.box(network, 3, "s/web")
+            address = site.service("s/web", network)
+            subprocess.run(f"nft {command}", shell=True, check=True)
+            other = site.network(1)
+            site.box(other, 2, "s/web")
+            site.service("s/web", other)
             assert client.run(ask_tcp, address) == "c0-3 10.89.0.2"
 
     host.call(scenario)

@@ -37,7 +37,10 @@ class Fabric:
         if self._applied is None:
             firewall.load(self.root_id, state)
         else:
-            firewall.change(self.root_id, self._applied, state)
+            try:
+                firewall.change(self.root_id, self._applied, state)
+            except KernelError:  # somebody took our rules away (`nft flush ruleset`): all of them again, or neither
+                firewall.load(self.root_id, state)
         before, self._applied = self._applied or State(), state
         if self.shortcoming is None:
             self._forget_flows(before, state)

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from stackup.errors import KernelError
 from stackup.linux import nftables
 from stackup.runtime.network.values import GATEWAY_MAC, Endpoint, NetworkValue, State, host_link
 
@@ -47,6 +48,19 @@ def unload(root_id: str) -> None:
     """Take the tables away where they exist."""
     name = table(root_id)
     nftables.run("\n".join(f"delete table {family} {name}" for family in sorted(nftables.tables(name))))
+
+
+def stands(root_id: str) -> bool:
+    """Are both tables there, with their rules? Raises KernelError for who may not ask, Unsupported."""
+    for family, chain in (("ip", "prerouting"), ("bridge", "container")):
+        try:
+            if not any("rule" in one for one in nftables.read(f"list chain {family} {table(root_id)} {chain}")):
+                return False
+        except KernelError as error:
+            if "No such file" in error.message:
+                return False
+            raise
+    return True
 
 
 def missing_tables(root_id: str, state: State) -> tuple[str, ...]:

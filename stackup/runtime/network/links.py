@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from stackup.errors import KernelError
@@ -74,8 +74,9 @@ def attach(root_id: str, netns: int, attachments: Sequence[Attachment]) -> None:
         try:
             for one in ordered:
                 made.append(_make_port(here, root_id, netns, one))
-            with _socket_in(netns) as there:
-                there.send(_inner_half(ordered))
+            there, indexes = _inside(netns, [f"eth{one.position}" for one in ordered])
+            with there:
+                there.send(_inner_half(ordered, indexes))
         except KernelError:
             here.send([netlink.delete(name) for name in made])
             raise
@@ -88,9 +89,7 @@ def _make_port(here: netlink.Socket, root_id: str, netns: int, one: Attachment) 
     except OSError as error:
         raise KernelError.of(f"attach to network {one.network.name}: bridge {bridge}", error) from error
     name, mac = host_link(root_id, one.address), mac_of(one.address)
-    pair = netlink.veth(
-        name, master=bridge_index, peer=f"eth{one.position}", peer_index=_index(one), peer_mac=mac, netns=netns
-    )
+    pair = netlink.veth(name, master=bridge_index, peer=f"eth{one.position}", peer_mac=mac, netns=netns)
     try:
         here.send([pair])
     except KernelError as error:
@@ -117,11 +116,12 @@ def _make_port(here: netlink.Socket, root_id: str, netns: int, one: Attachment) 
     return name
 
 
-def _inner_half(ordered: Sequence[Attachment]) -> list[netlink.Request]:
+def _inner_half(ordered: Sequence[Attachment], indexes: Mapping[str, int]) -> list[netlink.Request]:
     requests = [netlink.up("lo", 1)]
     default = next((a for a in ordered if a.default_route and not a.network.internal), None)
     for one in ordered:
-        name, index, gateway = f"eth{one.position}", _index(one), one.network.gateway
+        name, gateway = f"eth{one.position}", one.network.gateway
+        index = indexes[name]
         requests += [
             netlink.no_ipv6(name, index),
             netlink.address(name, index, one.address),
@@ -134,18 +134,15 @@ def _inner_half(ordered: Sequence[Attachment]) -> list[netlink.Request]:
     return requests
 
 
-def _index(one: Attachment) -> int:
-    """lo is 1; given and not looked up, since a look-up costs more than the link."""
-    return 2 + one.position
-
-
-def _socket_in(netns: int) -> netlink.Socket:
-    """A netlink socket of another namespace; the thread is back in its own before this returns."""
+def _inside(netns: int, names: Sequence[str]) -> tuple[netlink.Socket, dict[str, int]]:
+    """A netlink socket of another namespace, and the indexes of its links by name (they cannot be chosen: the kernel
+    counts on where a link was deleted); the thread is back in its own before this returns."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.setns(netns, syscalls.CLONE_NEWNET)
         try:
-            return netlink.Socket()
+            indexes = {name: socket.if_nametoindex(name) for name in names}
+            return netlink.Socket(), indexes
         finally:
             _come_back(own)
     except OSError as error:
