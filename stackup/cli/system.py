@@ -57,15 +57,16 @@ def uninstall(
 
     settings = settings_of(context)
     root = settings.root_path()
+    if not (held := verbs.holdings(root)):
+        output.say(f"there is nothing at {root}")
+        return 0
     if not yes:
+        output.say("this removes\n" + "\n".join(f"    {line}" for line in held))
         if not sys.stdin.isatty():
-            raise BadInput(f"this removes {root} with all volumes", hint="stackup uninstall --yes")
-        if not typer.confirm(f"remove {root} with all images, volumes and their data?", err=True):
+            raise BadInput("nobody is here to say yes to that", hint="stackup uninstall --yes")
+        if not typer.confirm("remove all of it?", err=True):
             return 1
     with reporter(settings.quiet) as report:
         removed = verbs.uninstall(root, report=report)
-    for line in removed:
-        print(line)
-    if not removed:
-        output.say(f"there is nothing at {root}")
+    print("\n".join(f"removed {line}" for line in removed))
     return 0

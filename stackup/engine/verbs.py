@@ -134,7 +134,7 @@ def exec_(
     """
     from stackup.engine import terminal
 
-    with _running(root) as connection:
+    with _running(root, stack) as connection:
         return terminal.execute(
             connection, fds, tty=tty, stack=stack, service=service, number=number, argv=list(argv),
             env=dict(env or {}), user=user, workdir=workdir,
@@ -143,19 +143,19 @@ def exec_(
 
 def stop(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Stop services (none named: all) and hold them so until `start` or `up`. The number of replicas stopped."""
-    with _running(root) as connection:
+    with _running(root, stack) as connection:
         return _count(connection.request("stop", stack=stack, services=list(services), report=report))
 
 
 def start(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Start stopped replicas on their old root file systems. The number started."""
-    with _running(root) as connection:
+    with _running(root, stack) as connection:
         return _count(connection.request("start", stack=stack, services=list(services), report=report))
 
 
 def restart(root: str, stack: str, services: Sequence[str] = (), *, report: Reporter = events.ignore) -> int:
     """Stop and start again, same root file system and addresses. The number restarted."""
-    with _running(root) as connection:
+    with _running(root, stack) as connection:
         return _count(connection.request("restart", stack=stack, services=list(services), report=report))
 
 
@@ -163,7 +163,7 @@ def kill(
     root: str, stack: str, services: Sequence[str] = (), *, signal: str = "SIGKILL", report: Reporter = events.ignore
 ) -> int:
     """Send a signal to the first process of each replica; a deadly one also holds it. The number signalled."""
-    with _running(root) as connection:
+    with _running(root, stack) as connection:
         reply = connection.request("kill", stack=stack, services=list(services), signal=signal, report=report)
         return int(reply["killed"])
 
@@ -211,18 +211,23 @@ def supervise(root: str) -> NoReturn:
 
 
 def uninstall(root: str, *, report: Reporter = events.ignore) -> tuple[str, ...]:
-    """End every stack of a root and take the whole root away. What was removed, as lines."""
-    import shutil
+    """End every stack of a root and take the whole root away. What was removed, as `holdings` told it."""
+    from stackup.engine import uninstall as whole
 
     host = paths.find_root(root)
     if host is None:
         return ()
-    gone = []
-    for row in ls(root):
-        down(root, row.name, volumes=True, report=report)
-        gone.append(f"stack {row.name}")
-    shutil.rmtree(host.root)
-    return (*gone, f"root {host.root}")
+    held = whole.holdings(host)
+    whole.run(host, report)
+    return held
+
+
+def holdings(root: str) -> tuple[str, ...]:
+    """What `uninstall` would take away, a line for each stack, image and volume, then the root; () without a root."""
+    from stackup.engine import uninstall as whole
+
+    host = paths.find_root(root)
+    return whole.holdings(host) if host else ()
 
 
 def images(root: str) -> tuple[StoredImage, ...]:
@@ -277,9 +282,13 @@ def _root(root: str) -> Host:
     return host
 
 
-def _running(root: str) -> client.Client:
-    """The supervisor of a root in which something was brought up, started again where it died."""
-    return client.ensure(_root(root))
+def _running(root: str, stack: str) -> client.Client:
+    """The supervisor of a stack that is up, started again where it died. Nothing is started for one that is not up."""
+    host = _root(root)
+    connection = client.connect(host)
+    if connection is None and not _anything(host, stack):
+        raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
+    return connection or client.ensure(host)
 
 
 @contextmanager

@@ -147,9 +147,31 @@ def _forget_the_boot(project: Project) -> None:
 
 def test_uninstall_takes_everything_away(host: TestHost) -> None:
     project = Project(host, host.folder / "project")
-    project.write(SLEEPER)
+    project.write(
+        SLEEPER.replace("    image: tools\n", "    image: tools\n    volumes: [data:/data]\n") + "volumes: {data: {}}\n"
+    )
     project("up")
-    host.cli("uninstall", "--yes", status=None)
-    if host.root.exists():
-        host.cli("uninstall", input="y\n")
-    assert not host.root.exists()
+    holds = ["stack sleeper, 1 of 1 replicas running", "image sleeper/tools", "volume sleeper_data with its data"]
+    asked = host.cli("uninstall", input="y\n", status=2)
+    assert [f"    {line}" for line in (*holds, f"root {host.root}")] == asked.stderr.splitlines()[1:5]
+    assert project.row("web")["state"] == "running"
+    said = host.cli("uninstall", "--yes").stdout.splitlines()
+    assert said == [f"removed {line}" for line in (*holds, f"root {host.root}")]
+    assert not host.root.exists() and "there is nothing at" in host.cli("uninstall").stderr
+
+
+def test_uninstall_ends_the_pair_in_the_foreground_too(host: TestHost) -> None:
+    pair = host.popen("supervise")
+    eventually(lambda: (host.root / "run" / "control.sock").exists())
+    host.cli("uninstall", "--yes")
+    assert pair.wait(20) == 0 and not host.root.exists()
+
+
+def test_acting_on_a_stack_that_is_not_up_starts_nothing(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    project.write(SLEEPER)
+    project("build")
+    for verb in (("stop",), ("start",), ("restart",), ("kill",), ("exec", "web", "true")):
+        done = host.cli("-C", str(project.folder), *verb, status=125 if verb[0] == "exec" else 1)
+        assert done.stderr == "error: stack sleeper is not up\nhint: run `stackup up`\n"
+    assert not (host.root / "supervisor.log").exists()

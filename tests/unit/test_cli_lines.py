@@ -318,6 +318,8 @@ def test_another_system_is_told_in_one_sentence(project: Path, capsys: Capsys, m
 def test_uninstall_does_not_ask_who_cannot_answer(
     project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(verbs, "holdings", lambda _: ("stack shop", "root /x"))
     monkeypatch.setattr(verbs, "uninstall", lambda *_, **__: ("stack shop", "root /x"))
-    assert run(capsys, "uninstall").status == 2
-    assert run(capsys, "uninstall", "--yes").out == "stack shop\nroot /x\n"
+    asked = run(capsys, "uninstall")
+    assert asked.status == 2 and asked.err.startswith("this removes\n    stack shop\n    root /x\nerror: nobody")
+    assert run(capsys, "uninstall", "--yes").out == "removed stack shop\nremoved root /x\n"
