@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stackup.classes import dataclass
 from stackup.cli.output import Color
 from stackup.errors import BadInput, NotFound
 

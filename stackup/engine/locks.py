@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.engine.server import Request
 from stackup.errors import Interrupted
 from stackup.events import Warned

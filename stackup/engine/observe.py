@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from stackup.classes import dataclass
 from stackup.engine import identity, processes
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records
 from stackup.errors import StackupError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from stackup import paths
+from stackup.classes import dataclass
 from stackup.engine import client, generations, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost

@@ -13,9 +13,10 @@ import shutil
 import signal as signals
 import socket
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from stackup.classes import dataclass
 from stackup.engine import containers, groups, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord

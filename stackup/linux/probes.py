@@ -14,9 +14,9 @@ import os
 import socket
 import struct
 import time
-from dataclasses import dataclass
 
 from stackup import programs
+from stackup.classes import dataclass
 from stackup.linux import syscalls
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.planner.observed import Observed
 from stackup.planner.operations import (
     AwaitService,

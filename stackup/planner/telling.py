@@ -6,8 +6,9 @@ same happens for the same reason are one line too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.planner.operations import (
     AwaitService,
     BuildImage,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from stackup.classes import dataclass
 from stackup.spec import units
 from stackup.spec.model import Path
 from stackup.spec.mounts import clean

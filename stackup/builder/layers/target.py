@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from stackup.builder.changeset import Ids
 from stackup.builder.draft import Draft, Node, folder_like
 from stackup.builder.view import Parts, View, show
+from stackup.classes import dataclass
 from stackup.errors import BadInput
 
 

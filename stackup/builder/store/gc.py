@@ -10,11 +10,11 @@ import json
 import os
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from stackup import oci, paths
 from stackup.builder.store import blobs, trees
 from stackup.builder.store.graph import Graph, open_graph
+from stackup.classes import dataclass
 from stackup.paths import Host
 
 

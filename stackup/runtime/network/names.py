@@ -9,8 +9,9 @@ meant. Names are lower-case, without the final dot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.runtime.network.values import State
 
 
