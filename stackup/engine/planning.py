@@ -44,7 +44,7 @@ def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connec
     half = _machine(host, desired.stack, connection)
     keys = [a.removeprefix("image:") for a in desired.order if a.startswith("image:") and a in scope(desired, options)]
     observed = observe.assemble(
-        half, observe.images(host, loaded.stack, desired, keys), observe.foreign(host, desired)
+        half, observe.images(host, loaded, desired, keys), observe.foreign(host, desired)
     )  # fmt: skip
     return Drawn(desired, observed, reconcile(desired, observed, options))
 
