@@ -33,7 +33,10 @@ def _main(argv: list[str]) -> int:
 
 
 def _works_anywhere(argv: list[str]) -> bool:
-    return not argv or "--help" in argv or not ANYWHERE.isdisjoint(argv)
+    from stackup.cli.settings import verb_of
+
+    verb = verb_of(argv)
+    return verb is None or verb in ANYWHERE or argv[-1] in ("-h", "--help")
 
 
 if __name__ == "__main__":

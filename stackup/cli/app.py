@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from stackup.cli import output
-from stackup.cli.settings import Settings
+from stackup.cli.settings import GLOBALS, Settings
 from stackup.errors import BadInput
 
 # verb -> (module below stackup.cli, line of the overview); in the order of the overview
@@ -47,8 +47,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "supervise": ("system", "Run the supervisor in the foreground, for an init system."),
     "uninstall": ("system", "End everything of this root and remove the root."),
 }
-GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name": True, "--root": True,
-           "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
 
 
 class Verbs(TyperGroup):

@@ -57,17 +57,17 @@ def ls(settings: Settings, format: Format) -> int:
 
 def version(settings: Settings, format: Format) -> int:
     """What this is and what it runs on."""
-    import os
+    import platform
 
     from stackup import __version__
 
-    facts = {"stackup": __version__, "python": sys.version.split()[0], "kernel": os.uname().release}
+    facts = {"stackup": __version__, "python": platform.python_version(), "kernel": platform.release()}
     if format == "json":
         from stackup.cli.render import json
 
         print(json.dump(facts))
     else:
-        print(f"stackup {facts['stackup']} (Python {facts['python']}, {os.uname().sysname} {facts['kernel']})")
+        print(f"stackup {facts['stackup']} (Python {facts['python']}, {platform.system()} {facts['kernel']})")
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from stackup.classes import dataclass
@@ -16,6 +16,10 @@ from stackup.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from stackup.spec.model import Loaded
+
+# The options of stackup itself, and whether a value follows.
+GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name": True, "--root": True,
+           "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
 
 # A `name:` that needs no YAML to be read: plain or quoted, on a line of its own at the top level.
 _NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]*)(?P=quote)[ \t]*(?:#.*)?""")
@@ -68,6 +72,17 @@ class Settings:
         except (OSError, UnicodeDecodeError):
             return None
         return name_in(text, os.path.dirname(path))
+
+
+def verb_of(argv: Sequence[str]) -> str | None:
+    """The verb of a command line: the first word that is neither a global nor its value."""
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if GLOBALS.get(word):
+            next(words, None)
+    return None
 
 
 def name_in(text: str, folder: str) -> str | None:

@@ -306,15 +306,6 @@ def test_a_closed_pipe_ends_quietly(project: Path) -> None:
     process.stderr.close()
 
 
-def test_another_system_is_told_in_one_sentence(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "darwin")
-    ran = run(capsys, "up")
-    assert ran.status == 3 and ran.err == "error: stackup runs containers on Linux only, this is darwin\n"
-    assert run(capsys, "graph").status == 0
-    assert run(capsys, "config", "--services").out == "store\nweb\n"
-    assert run(capsys, "version").status == 0
-
-
 def test_uninstall_does_not_ask_who_cannot_answer(
     project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
