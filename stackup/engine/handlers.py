@@ -6,7 +6,9 @@ verbs' plans are made here, from the same pure functions.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal as signals
 from collections.abc import Awaitable, Callable
 
 from stackup.engine import execs, generations, identity, observe, running, status, waiting
@@ -69,6 +71,7 @@ class Handlers:
             wish = generations.merge(desired, before.desired if before else None, services)
             records.put_stack(desired.stack, desired.folder, desired.file)
             records.hold_stack(desired.stack, False)
+            self._lift_holds(desired.stack, generations.with_dependencies(desired, services))
             number = before.number if before and before.desired == wish else records.add_generation(wish)
             performer = Performer(self.world, self.keeper, desired.stack, wish, number, request.report)
             outcomes = await self._apply(plan, performer, request)
@@ -82,6 +85,12 @@ class Handlers:
             await waiting.unless(request.withdrawn, settled)
         published = [p for name in wish.services for p in status.published(records, desired.stack, name)]
         return {"outcomes": [to_plain(o) for o in outcomes], "published": [to_plain(p) for p in published]}
+
+    def _lift_holds(self, stack: str, services: frozenset[str]) -> None:
+        """Who got a deadly signal from `kill` and lives on is kept up again."""
+        for record in self.world.records.containers(stack):
+            if record.held and record.service_name in services and record.id in self.world.live:
+                self.world.records.change_container(record.id, held=False)
 
     async def down(self, request: Request) -> Document:
         stack, records = _stack(request), self.world.records
@@ -125,10 +134,27 @@ class Handlers:
         number = running.signal_number(str(request.arguments.get("signal", "SIGKILL")))
         async with self.locks.hold(stack, "kill", request):
             hit = [r.id for r in self._records(stack, services) if running.kill(self.world, r.id, number)]
+            if number == signals.SIGKILL:  # so that the next command finds it ended
+                await running.gone(self.world, hit)
         return {"killed": len(hit)}
 
     async def exec(self, request: Request) -> Document:
         return await execs.run(self.world, request)
+
+    def resume(self) -> None:
+        """Finish the stops over which our predecessor died, before anything is planned: a plan must not count on a
+        process that is about to end."""
+        begun: dict[str, list[ContainerRecord]] = {}
+        for record in self.world.records.containers():
+            if record.wish == "stopped" and record.id in self.world.live:
+                begun.setdefault(record.stack, []).append(record)
+        for stack, records in begun.items():
+            self.world.spawn(self._finish_stops(stack, records))
+
+    async def _finish_stops(self, stack: str, begun: list[ContainerRecord]) -> None:
+        async with self.locks.hold(stack, "an interrupted stop"):
+            await asyncio.gather(*(running.stop(self.world, r.id, held=r.held) for r in begun))
+            self.world.records.bump(stack)
 
     # Helpers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal as signals
 import time
+from collections.abc import Iterable
 
 from stackup.engine import bundle, containers, groups, processes
 from stackup.engine.ends import describe
@@ -163,9 +164,16 @@ def kill(world: World, container_id: str, number: int) -> bool:
     if live is None:
         return False
     if number in (signals.SIGKILL, signals.SIGTERM, signals.SIGINT, signals.SIGQUIT):
-        world.records.change_container(container_id, wish="stopped", held=True)
+        world.records.change_container(container_id, held=True)
     _signal(live, number)
     return True
+
+
+async def gone(world: World, containers: Iterable[str], seconds: float = 5) -> None:
+    """Wait a while for the ends of containers."""
+    ends = [world.live[one].ended for one in containers if one in world.live]
+    if ends:
+        await asyncio.wait(ends, timeout=seconds)
 
 
 def _signal(live: Live, number: int) -> None:

@@ -61,6 +61,7 @@ class Supervisor:
             found = await self._greet()
             await recover.everything(self.world, self.keeper, found)
             identity.write(host)
+            self.handlers.resume()
             self.server = Server(_listener(found), self.handlers, self._idle)
             asyncio.get_running_loop().call_later(_FIRST_CONNECTION, self._idle)
             await self._ended.wait()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from .engine_helpers import Project
+from .engine_helpers import Project, alive
 from .testhost import TestHost, eventually
 
 COUNTER = """
@@ -118,4 +119,54 @@ def test_a_policy_holds_across_the_death_of_the_supervisor(host: TestHost) -> No
     row = eventually(lambda: (r := project.row("counter"))["state"] == "running" and r["pid"] != before["pid"] and r)
     assert row["id"] == before["id"]
     assert row["restarts"] == 1
+    project("down")
+
+
+DEAF = """
+name: deaf
+images:
+  tools: {layers: [{host: {programs: [sh, sleep]}}]}
+services:
+  deaf:
+    image: tools
+    network_mode: none
+    restart: "no"
+    command: [sh, -c, 'trap "echo heard" TERM; echo ready; while true; do sleep 0.05; done']
+    stop_grace_period: 2s
+"""
+
+
+def test_a_stop_over_which_the_supervisor_died_is_finished_before_anything_is_planned(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    project.write(DEAF)
+    project("up")
+    eventually(lambda: "ready" in project("logs"))
+    before = project.row("deaf")["pid"]
+    restart = host.popen("-C", str(project.folder), "restart", stderr=subprocess.DEVNULL)
+    eventually(lambda: "heard" in project("logs"))
+    project.kill(project.supervisor())
+    assert restart.wait(30) == 1
+    assert alive(before)
+    project("up")  # the process from before is no answer to it
+    assert not alive(before)
+    row = project.row("deaf")
+    assert (row["state"], alive(row["pid"])) == ("running", True)
+    project("down")
+
+
+def test_a_deadly_signal_that_is_survived_does_not_hold_after_the_next_up(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    project.write(DEAF.replace('"no"', "always"))
+    project("up")
+    eventually(lambda: "ready" in project("logs"))
+    before = project.row("deaf")["pid"]
+    project("kill", "-s", "TERM")
+    project("up")
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: (row := project.row("deaf"))["state"] == "running" and row["pid"] != before)
+    project("kill")
+    assert (project.row("deaf")["state"], project.row("deaf")["held"]) == ("exited", True)
+    assert not alive(project.row("deaf")["pid"] or before)
+    project("up")
+    assert project.row("deaf")["state"] == "running"
     project("down")
