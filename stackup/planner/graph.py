@@ -1,21 +1,28 @@
-"""Stack -> DiGraph -> Desired, and the graph told as text and DOT. The one home of networkx; imported by the CLI only.
+"""Stack -> graph -> Desired, and the graph told as text and DOT. The one home of networkx; imported by the CLI only.
 
 Nodes are addresses (`image:web`, `network:default`, `volume:data`, `service:web`), edges run from a dependency to what
-depends on it, so a topological order is an order of creation.
+depends on it, so a topological order is an order of creation. That order takes no library: networkx, whose import costs
+more than the rest of a no-op `up`, is loaded for the graph as a value and to name a circle.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from stackup.errors import BadInput
 from stackup.planner.desired import Desired, DesiredImage, DesiredNetwork, DesiredService, DesiredVolume
 from stackup.spec.model import Image, Loaded, Path, Service, Stack
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 _SECTIONS = {"images": "image", "networks": "network", "volumes": "volume", "services": "service"}
 _CONDITIONS = {"service_healthy": "healthy", "service_completed_successfully": "completed"}
+
+Edges = Mapping[tuple[str, str], str]
+"""(dependency, dependent) -> the condition, "" where a start is enough."""
 
 
 def graph(stack: Stack) -> nx.DiGraph:
@@ -23,19 +30,50 @@ def graph(stack: Stack) -> nx.DiGraph:
 
     BadInput where something depends on itself; the stack file's own checks report that earlier, with its lines.
     """
+    import networkx as nx
+
+    nodes, edges = _parts(stack)
     drawn = nx.DiGraph(name=stack.name)
-    for section, kind in _SECTIONS.items():
-        drawn.add_nodes_from(f"{kind}:{key}" for key in getattr(stack, section))
-    for image in stack.images.values():
-        if image.base in stack.images:
-            drawn.add_edge(f"image:{image.base}", f"image:{image.name}")
-    for service in stack.services.values():
-        for needed, condition in _needs(stack, service):
-            drawn.add_edge(needed, f"service:{service.name}", condition=condition)
+    drawn.add_nodes_from(nodes)
+    for (dependency, dependent), condition in edges.items():
+        drawn.add_edge(dependency, dependent, condition=condition)
     if not nx.is_directed_acyclic_graph(drawn):
         circle = [edge[0] for edge in nx.find_cycle(drawn)]
         raise BadInput(f"a circle of dependencies: {' -> '.join([*reversed(circle), circle[-1]])}")
     return drawn
+
+
+def _parts(stack: Stack) -> tuple[list[str], Edges]:
+    """Nodes in the order of the file's sections, and edges."""
+    edges: dict[tuple[str, str], str] = {}
+    for image in stack.images.values():
+        if image.base in stack.images:
+            edges[f"image:{image.base}", f"image:{image.name}"] = ""
+    for service in stack.services.values():
+        for needed, condition in _needs(stack, service):
+            edges[needed, f"service:{service.name}"] = condition
+    nodes = [f"{kind}:{key}" for section, kind in _SECTIONS.items() for key in getattr(stack, section)]
+    return list(dict.fromkeys([*nodes, *(node for edge in edges for node in edge)])), edges
+
+
+def order(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[str]:
+    """Dependencies first; among those that may come next, the first of `nodes`. What stands on a circle is left out."""
+    rank = {node: number for number, node in enumerate(nodes)}
+    names, waiting = list(rank), dict.fromkeys(rank, 0)
+    dependents: dict[str, list[str]] = {}
+    for dependency, dependent in edges:
+        waiting[dependent] += 1
+        dependents.setdefault(dependency, []).append(dependent)
+    free = [rank[node] for node, count in waiting.items() if not count]
+    done = []
+    while free:
+        node = names[heapq.heappop(free)]
+        done.append(node)
+        for dependent in dependents.get(node, ()):
+            waiting[dependent] -= 1
+            if not waiting[dependent]:
+                heapq.heappush(free, rank[dependent])
+    return done
 
 
 def _needs(stack: Stack, service: Service) -> Iterable[tuple[str, str]]:
@@ -54,9 +92,10 @@ def _needs(stack: Stack, service: Service) -> Iterable[tuple[str, str]]:
 def desired(loaded: Loaded) -> Desired:
     """The whole wish of a file. What a command is about is said by `reconcile.Options`, not by leaving things out."""
     stack = loaded.stack
-    drawn = graph(stack)
-    rank = {node: number for number, node in enumerate(drawn)}
-    order = tuple(nx.lexicographical_topological_sort(drawn, key=rank.__getitem__))
+    nodes, edges = _parts(stack)
+    ordered = order(nodes, edges)
+    if len(ordered) < len(nodes):
+        graph(stack)  # names the circle
     return Desired(
         stack=stack.name,
         folder=stack.folder,
@@ -68,8 +107,8 @@ def desired(loaded: Loaded) -> Desired:
             k: DesiredVolume(key=k, name=(v.external_name or k) if v.external else f"{stack.name}_{k}", volume=v)
             for k, v in stack.volumes.items()
         },
-        order=order,
-        edges=tuple(sorted((dependent, dependency) for dependency, dependent in drawn.edges)),
+        order=tuple(ordered),
+        edges=tuple(sorted((dependent, dependency) for dependency, dependent in edges)),
         places=_places(loaded.origins),
     )
 

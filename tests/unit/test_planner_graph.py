@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stackup.errors import BadInput
 from stackup.planner.desired import Desired
-from stackup.planner.graph import graph, to_dot, to_text
+from stackup.planner.graph import graph, order, to_dot, to_text
 from stackup.spec.model import Dependency, Image
 from stackup.values import from_plain, to_plain
 
@@ -43,8 +49,26 @@ def test_places_are_addresses_and_fields() -> None:
 
 def test_a_circle_is_refused() -> None:
     made = stack(service("a", depends_on={"b": Dependency()}), service("b", depends_on={"a": Dependency()}))
-    with pytest.raises(BadInput, match="a circle of dependencies: service:"):
-        graph(made)
+    for draw in (graph, wish):
+        with pytest.raises(BadInput, match="a circle of dependencies: service:"):
+            draw(made)
+
+
+@given(st.data())
+def test_the_order_is_the_one_networkx_finds(data: st.DataObject) -> None:
+    import networkx as nx
+
+    nodes = data.draw(st.permutations("abcdefgh"))
+    pairs = st.tuples(st.integers(0, 7), st.integers(0, 7)).filter(lambda pair: pair[0] != pair[1])
+    edges = {("abcdefgh"[min(p)], "abcdefgh"[max(p)]) for p in data.draw(st.lists(pairs))}
+    drawn = nx.DiGraph(sorted(edges))
+    drawn.add_nodes_from(nodes)
+    assert order(nodes, edges) == list(nx.lexicographical_topological_sort(drawn, key=nodes.index))
+
+
+def test_a_wish_is_drawn_without_networkx() -> None:
+    code = "import sys\nfrom tests.unit.planner_values import *\nwish(stack(service())); assert 'networkx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_desired_survives_the_way_through_json() -> None:
