@@ -384,7 +384,7 @@ def test_a_broken_network_is_made_whole() -> None:
     made = stack(service())
     broken = ObservedNetwork(key="default", network=Network(name="default"), intact=False)
     assert reconcile(wish(made), applied(made, networks={"default": broken})).text() == (
-        "create network:default: its bridge or its rules are gone"
+        "mend network:default: its bridge or its rules are gone"
     )
 
 
