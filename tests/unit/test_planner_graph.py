@@ -67,7 +67,8 @@ def test_the_order_is_the_one_networkx_finds(data: st.DataObject) -> None:
 
 
 def test_a_wish_is_drawn_without_networkx() -> None:
-    code = "import sys\nfrom tests.unit.planner_values import *\nwish(stack(service())); assert 'networkx' not in sys.modules"
+    lines = ("import sys", "from tests.unit.planner_values import *", "wish(stack(service()))")
+    code = "\n".join((*lines, "assert 'networkx' not in sys.modules"))
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
