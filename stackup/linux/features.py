@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from stackup.classes import dataclass
 from stackup.errors import StackupError
-from stackup.linux import probes, probes_mounts
+from stackup.linux import forwarding as others
+from stackup.linux import probes, probes_mounts, probes_network
 from stackup.linux.probes import Missing, Scene
 from stackup.paths import Host
 
@@ -71,15 +72,18 @@ _PROBES: tuple[_Probe, ...] = (
            "Linux 5.7 or newer and control groups version 2"),
     _Probe("sealed memory files", probes.memfd, "the interpreter is not shielded from containers",
            "a kernel with CONFIG_MEMFD_CREATE"),
-    _Probe("veth", probes.veth, _NO_NETWORK, "modprobe veth", needed=True),
-    _Probe("bridge", probes.bridge, _NO_NETWORK, "modprobe bridge", needed=True),
-    _Probe("libnftables", probes.libnftables, "rules are loaded by the program nft: slower, and it must be installed",
-           "apt install libnftables1"),
-    _Probe("nf_tables", probes.nf_tables, "no published ports, no service addresses, no way out",
-           "modprobe nf_tables nft_chain_nat nft_numgen", needed=True),
-    _Probe("forwarding", probes.forwarding, "services reach one another but nothing beyond this machine",
+    _Probe("veth", probes_network.veth, _NO_NETWORK, "modprobe veth", needed=True),
+    _Probe("bridge", probes_network.bridge, _NO_NETWORK, "modprobe bridge", needed=True),
+    _Probe("libnftables", probes_network.libnftables,
+           "rules are loaded by the program nft: slower, and it must be installed", "apt install libnftables1"),
+    _Probe("nf_tables", probes_network.nf_tables, "no published ports, no service addresses, no way out",
+           "modprobe nf_tables nft_chain_nat nft_numgen nft_masq nft_fib_ipv4 nft_reject_ipv4 nft_ct", needed=True),
+    _Probe("forwarding", probes_network.forwarding, "services reach one another but nothing beyond this machine",
            "sysctl -w net.ipv4.ip_forward=1"),
-    _Probe("bridge netfilter", probes.bridge_netfilter, "nothing: containers are routed, whatever it says", "nothing"),
+    _Probe("other firewalls", probes_network.other_firewalls, "services do not reach one another, nor other machines",
+           others.OPENING),
+    _Probe("bridge netfilter", probes_network.bridge_netfilter, "nothing: containers are routed, whatever it says",
+           "nothing"),
     _Probe("libseccomp", probes.libseccomp, "nothing yet: the default profile is shipped compiled",
            "apt install libseccomp2"),
     _Probe("landlock", probes.landlock, "nothing yet", "a kernel with CONFIG_SECURITY_LANDLOCK in its lsm= list"),

@@ -11,11 +11,9 @@ import ctypes
 import errno
 import fcntl
 import os
-import socket
 import struct
 import time
 
-from stackup import programs
 from stackup.classes import dataclass
 from stackup.linux import syscalls
 
@@ -46,7 +44,7 @@ def privileges(scene: Scene) -> str:
     return "root"
 
 
-def _setting(path: str) -> str | None:
+def setting(path: str) -> str | None:
     try:
         with open("/proc/sys/" + path, encoding="ascii") as file:
             return file.read().strip()
@@ -56,12 +54,12 @@ def _setting(path: str) -> str | None:
 
 def user_namespace_setting() -> str | None:
     """The command that lifts a ban on user namespaces; None where no known setting forbids them."""
-    if _setting("user/max_user_namespaces") == "0":
+    if setting("user/max_user_namespaces") == "0":
         return "sysctl -w user.max_user_namespaces=15000"
     if os.geteuid() != 0:
-        if _setting("kernel/unprivileged_userns_clone") == "0":
+        if setting("kernel/unprivileged_userns_clone") == "0":
             return "sysctl -w kernel.unprivileged_userns_clone=1"
-        if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        if setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
             return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
     return None
 
@@ -81,9 +79,9 @@ def user_namespace(scene: Scene) -> str:
         # Where AppArmor restricts them, one can be made but gives no capability.
         syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     except OSError as error:
-        setting = user_namespace_setting()
-        raise Missing(f"{error.strerror}; {setting}" if setting else str(error.strerror)) from error
-    return f"at most {_setting('user/max_user_namespaces') or 'unknown'} of them"
+        hint = user_namespace_setting()
+        raise Missing(f"{error.strerror}; {hint}" if hint else str(error.strerror)) from error
+    return f"at most {setting('user/max_user_namespaces') or 'unknown'} of them"
 
 
 # Processes
@@ -222,90 +220,6 @@ def clone_into_cgroup(scene: Scene) -> str:
         os._exit(0)
     os.waitpid(pid, 0)
     return "CLONE_INTO_CGROUP"
-
-
-# Network: in a network namespace of the probe's own
-
-
-def _make_link(kind: str) -> None:
-    """RTM_NEWLINK by hand (rtnetlink(7)): the ground floor has no netlink library."""
-    syscalls.unshare(syscalls.CLONE_NEWNET)
-
-    def attribute(number: int, value: bytes) -> bytes:
-        return struct.pack("=HH", 4 + len(value), number) + value + bytes(-len(value) % 4)
-
-    name, info_kind, link_info = 3, 1, 18  # IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO
-    body = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
-    body += attribute(name, b"probe0\0") + attribute(link_info, attribute(info_kind, kind.encode()))
-    header = struct.pack("=IHHII", 16 + len(body), 16, 0x605, 1, 0)  # NLM_F_REQUEST | ACK | CREATE | EXCL
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
-        netlink.send(header + body)
-        code = struct.unpack_from("=i", netlink.recv(8192), 16)[0]
-    if code:
-        raise OSError(-code, f"make a {kind}: {os.strerror(-code)}")
-
-
-def veth(scene: Scene) -> str:
-    _make_link("veth")
-    return "made"
-
-
-def bridge(scene: Scene) -> str:
-    _make_link("bridge")
-    return "made"
-
-
-_RULES = b"""
-add table ip probe
-add chain ip probe c { type nat hook prerouting priority -100; }
-add map ip probe m { type inet_proto . inet_service : verdict; }
-add rule ip probe c tcp dport 1 dnat to numgen random mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }
-add rule ip probe c meta l4proto . th dport vmap @m
-add chain ip probe f { type filter hook forward priority 0; }
-add rule ip probe f ct state established,related accept
-"""
-
-
-def _nftables() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL("libnftables.so.1")
-    except OSError as error:
-        raise Missing("libnftables.so.1 is not installed") from error
-    library.nft_ctx_new.restype = ctypes.c_void_p
-    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
-    return library
-
-
-def libnftables(scene: Scene) -> str:
-    _nftables()
-    return "libnftables.so.1"
-
-
-def nf_tables(scene: Scene) -> str:
-    syscalls.unshare(syscalls.CLONE_NEWNET)
-    try:
-        library = _nftables()
-    except Missing:
-        programs.run(["nft", "-f", "-"], input=_RULES)
-        return "maps, nat, numgen, conntrack, through the program nft"
-    context = ctypes.c_void_p(library.nft_ctx_new(0))
-    library.nft_ctx_buffer_error(context)
-    if library.nft_run_cmd_from_buffer(context, _RULES) != 0:
-        said = (library.nft_ctx_get_error_buffer(context) or b"").decode(errors="replace")
-        raise Missing(said.strip().splitlines()[0] if said.strip() else "the rules are refused")
-    return "maps, nat, numgen, conntrack"
-
-
-def forwarding(scene: Scene) -> str:
-    value = _setting("net/ipv4/ip_forward")
-    if value != "1":
-        raise Missing(f"net.ipv4.ip_forward is {value or 'not there'}")
-    return "net.ipv4.ip_forward is 1"
-
-
-def bridge_netfilter(scene: Scene) -> str:
-    value = _setting("net/bridge/bridge-nf-call-iptables")
-    return "not loaded" if value is None else f"net.bridge.bridge-nf-call-iptables is {value}"
 
 
 def libseccomp(scene: Scene) -> str:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from stackup import paths
 from stackup.linux import features
 from stackup.linux.features import Feature
@@ -45,3 +47,39 @@ def test_a_user_is_told_what_is_missing_and_nothing_is_left(host: TestHost) -> N
     assert not privileges.present
     assert privileges.remedy == "run stackup as root"
     assert not next(f for f in found if f.name == "id-mapped mounts").present
+
+
+def _detail(name: str) -> tuple[bool, str]:
+    found = next(f for f in features.probe() if f.name == name)
+    return found.present, found.detail
+
+
+def test_every_kind_of_rule_that_ours_are_made_of_is_tried(host: TestHost) -> None:
+    present, detail = host.call(_detail, "nf_tables")
+    assert (present, detail) == (
+        True, "tables, nat, maps, intervals, numgen, masquerade, fib, conntrack, reject, bridge"
+    )  # fmt: skip
+    assert host.sh("nft list tables") == ""
+
+
+FIREWALLS = {
+    "policy": ("iptables -P FORWARD DROP", "table ip filter, chain FORWARD"),
+    "last rule": (
+        (
+            "nft add table inet fw; nft 'add chain inet fw forward { type filter hook forward priority 10; }';"
+            "nft add rule inet fw forward ct state established accept; nft add rule inet fw forward counter reject"
+        ),
+        "table inet fw, chain forward",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FIREWALLS)
+def test_another_programs_firewall_that_closes_the_way_is_named(host: TestHost, kind: str) -> None:
+    script, name = FIREWALLS[kind]
+    host.sh(script)
+    assert host.call(_detail, "other firewalls") == (False, f"{name}: what is forwarded is dropped")
+    family, table, chain = name.replace(", chain", "").split()[1:]
+    host.sh(f"nft insert rule {family} {table} {chain} iifname 'su*' accept")
+    assert host.call(_detail, "other firewalls") == (True, "none drops what is forwarded")
+    host.sh("nft flush ruleset")
