@@ -23,6 +23,7 @@ import json
 import os
 import secrets
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator
 
@@ -78,6 +79,7 @@ class Host:
         return self.path("volumes", name)
 
 
+_FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x00020000  # linux/fs.h
 _FOLDERS = ("store/blobs/sha256", "store/trees", "containers", "volumes", "stacks", "run", "tmp")
 
 
@@ -124,6 +126,7 @@ def open_root(root: str, *, cgroup_fs: str = "/sys/fs/cgroup") -> Host:
         _check_empty(root)
         for folder in _FOLDERS:
             os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
+        _spread(os.path.join(root, "containers"))
         write_atomically(os.path.join(root, "store/oci-layout"), b'{"imageLayoutVersion":"1.0.0"}')
         _write_format(root)
     except OSError as error:
@@ -131,6 +134,21 @@ def open_root(root: str, *, cgroup_fs: str = "/sys/fs/cgroup") -> Host:
     host = find_root(root, cgroup_fs=cgroup_fs)
     assert host is not None
     return host
+
+
+def _spread(folder: str) -> None:
+    """Tell ext4 that the folders in this one have nothing in common (chattr(1), `T`), so that it puts them far apart.
+
+    In one block group, a new file looks at every inode that was freed there in the last minutes: after a `down` of 50
+    containers that takes up to 0.5 ms a file instead of 0.01. Other file systems know no such hint.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = struct.unpack("=L", fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, bytes(4)))[0]
+            fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("=L", flags | _FS_TOPDIR_FL))
+        finally:
+            os.close(descriptor)
 
 
 def _write_format(root: str) -> None:
