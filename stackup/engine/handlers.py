@@ -74,6 +74,7 @@ class Handlers:
             self._lift_holds(desired.stack, generations.with_dependencies(desired, services))
             number = before.number if before and before.desired == wish else records.add_generation(wish)
             performer = Performer(self.world, self.keeper, desired.stack, wish, number, request.report)
+            self.world.networks.look()
             outcomes = await self._apply(plan, performer, request)
             good = all(o.result == "done" for o in outcomes)
             if good:

@@ -232,6 +232,11 @@ class Networks:
             way_out=bool(sysctls.way_out(self._host.proc)),
         )  # fmt: skip
 
+    def look(self) -> None:
+        """Follow a host that forwards by now, or no more: nobody tells us."""
+        if self._values and bool(sysctls.way_out(self._host.proc)) != self._applied.way_out:
+            self.changed("")
+
     # Death and return
 
     async def recover(self, stored: Mapping[str, tuple[object, Fds]]) -> None:

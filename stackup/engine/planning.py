@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stackup import paths
 from stackup.classes import dataclass
-from stackup.engine import client, generations, observe
+from stackup.engine import client, generations, notes, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost
 from stackup.engine.observe import Machine
@@ -27,11 +28,12 @@ from stackup.values import from_plain, to_plain
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan and what it was made from."""
+    """A plan and what it was made from. `closed`: what this machine will not let through, in words."""
 
     desired: Desired
     observed: Observed
     plan: Plan
+    closed: tuple[str, ...] = ()
 
 
 def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connection: Client | None = None) -> Drawn:
@@ -46,7 +48,11 @@ def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connec
     observed = observe.assemble(
         half, observe.images(host, loaded, desired, keys), observe.foreign(host, desired)
     )  # fmt: skip
-    return Drawn(desired, observed, reconcile(desired, observed, options))
+    plan = reconcile(desired, observed, options)
+    proc = host.proc if host else "/proc"
+    closed = notes.closed(desired, plan, proc)
+    told = dataclasses.replace(plan, notes=(*notes.opened(desired, plan), *closed))
+    return Drawn(desired, observed, told, closed)
 
 
 def _known(desired: Desired, services: Sequence[str]) -> None:
@@ -137,6 +143,8 @@ def _draw_and_build(
 ) -> tuple[Drawn, Mapping[str, str]]:
     with _alone(host, loaded.stack.name, "up", report):
         drawn = draw(host, loaded, services, connection)
+        for note in drawn.closed:
+            report(Warned("", note))
         return drawn, _build_half(host, loaded, drawn, report)
 
 

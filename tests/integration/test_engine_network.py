@@ -152,3 +152,32 @@ def test_without_the_rules_a_service_can_still_be_restarted(project: Project) ->
 
 def test_without_the_rules_the_stack_can_still_be_taken_down(project: Project) -> None:
     project.host.sh("nft flush ruleset")  # the fixture does the rest
+
+
+def _way_out(project: Project) -> str:
+    rules = json.loads(project.host.sh(f"nft -j list chain ip stackup_{project.host.root_id()} outside"))["nftables"]
+    return "open" if any("accept" in e for r in rules if "rule" in r for e in r["rule"]["expr"]) else "closed"
+
+
+def test_what_the_machine_keeps_closed_is_said_and_followed(host: TestHost) -> None:
+    host.sh(
+        "ip link add cable type bridge; ip addr add 192.168.77.1/24 dev cable; ip link set cable up;"
+        "ip route add default via 192.168.77.254; sysctl -q -w net.ipv4.conf.cable.forwarding=0;"
+        "iptables -P FORWARD DROP"
+    )
+    project = Project(host, host.folder / "project")
+    project.write(STACK.replace("client: {image: server, ", "client: {image: python, "))
+    (project.folder / "server.py").write_text(SERVER)
+    (project.folder / "ask.py").write_text(ASK)
+    said = project("plan")
+    assert "note: this host does not forward packets from cable" in said
+    assert "note: table ip filter, chain FORWARD, a firewall of somebody else, drops what is forwarded" in said
+    warned = host.cli("-C", str(project.folder), "up", "client").stderr
+    assert "sysctl -w net.ipv4.conf.cable.forwarding=1" in warned
+    assert "iptables -I FORWARD -i su+ -j ACCEPT" in warned
+    assert _way_out(project) == "closed"
+    host.sh("sysctl -q -w net.ipv4.conf.cable.forwarding=1")
+    assert "forward" not in host.cli("-C", str(project.folder), "up", "client").stderr
+    assert _way_out(project) == "open"
+    project("down")
+    host.sh("nft flush ruleset; ip link del cable")

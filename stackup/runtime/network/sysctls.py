@@ -110,7 +110,8 @@ def way_out(proc: str = "/proc") -> WayOut:
     return WayOut(
         False,
         f"this host does not forward packets from {link}, so containers reach only this host and one another, and "
-        f"published ports only this host; `sysctl -w net.ipv4.conf.{link}.forwarding=1` opens the way",
+        f"published ports only this host; `sysctl -w net.ipv4.conf.{link}.forwarding=1` and another `stackup up` open "
+        "the way",
         link,
     )
 
