@@ -75,7 +75,11 @@ class Keeper:
         self._uncheck(container_id)
 
     def annotate(self, replica: Replica) -> Replica:
-        """What only the supervisor knows for `ps`: when the next start is due."""
+        """What only the supervisor knows for `ps`: when the next start is due, and who was killed for its memory while
+        the container goes on."""
+        live = self._world.live.get(replica.id or "")
+        if live is not None and (kills := running.oom_kills(live)):
+            return dataclasses.replace(replica, oom_kills=kills)
         if replica.id in self._timers:
             return dataclasses.replace(replica, state="restarting", next_start=self._timers[replica.id][1])
         return replica

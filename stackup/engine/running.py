@@ -97,7 +97,8 @@ def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
         live.ended.set_result(end)
         return None
     record = world.record(container_id)
-    oom = _oom_killed(live)
+    asked = record.wish == "stopped" or record.held
+    oom = not asked and oom_kills(live) > 0  # the SIGKILL of a stop is no OOM kill, whatever befell a child before
     _let_go(world, live)
     world.records.change_container(
         container_id, state="exited", pid=None, start_time=None, boot_id=None, finished=end.time or time.time(),
@@ -111,11 +112,12 @@ def ended(world: World, container_id: str, end: End) -> ContainerRecord | None:
     return world.record(container_id)
 
 
-def _oom_killed(live: Live) -> bool:
+def oom_kills(live: Live) -> int:
+    """How many processes of a container were killed at its memory limit since it began."""
     try:
-        return live.group.oom_kills() > 0
+        return live.group.oom_kills()
     except StackupError:  # somebody took the group away
-        return False
+        return 0
 
 
 _ASK_AGAIN = 0.1  # seconds

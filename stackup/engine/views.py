@@ -56,6 +56,7 @@ class Replica:
 
     `exit`: the last end in words ("exited 1", "OOM-killed at 64M", "SIGKILL"), None while it never ended.
     `held`: stopped by the user and kept so until `start` or `up`. `next_start`: when the back-off ends.
+    `oom_kills`: processes of the running container that the kernel killed at its memory limit while it goes on.
     """
 
     stack: str
@@ -74,6 +75,7 @@ class Replica:
     exit: str | None = None
     restarts: int = 0
     next_start: float | None = None
+    oom_kills: int = 0
     addresses: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
 

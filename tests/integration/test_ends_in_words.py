@@ -21,6 +21,12 @@ def test_a_service_past_its_memory_is_oom_killed_at_its_limit(host: TestHost) ->
     network_mode: none
     command: [sh, -c, '({HOG}); echo went on; exit 4']
     resources: {{memory: 16M}}
+  on:
+    image: tools
+    network_mode: none
+    command: [sh, -c, '({HOG}); echo went on; exec sleep infinity']
+    resources: {{memory: 16M}}
+    stop_signal: SIGKILL
 """,
     )
     project.up()
@@ -30,6 +36,10 @@ def test_a_service_past_its_memory_is_oom_killed_at_its_limit(host: TestHost) ->
     row = project.until("child", state="exited")
     assert (row["exit"], row["exit_code"]) == ("exited 4, a process of it was OOM-killed at 16M", 4)
     assert project.lines("child")[-1] == "went on"
+    project.until("on", state="running", oom_kills=1)
+    assert "(a process was OOM-killed)" in project.cli("ps")
+    project.cli("restart", "on")
+    assert project.row("on")["exit"] == "SIGKILL"  # by us, whatever befell its child before
     project.down()
 
 

@@ -26,6 +26,8 @@ from .cli_values import PORT, replica
         ({"state": "exited", "exit": "OOM-killed at 64M", "exit_code": 137, "finished_at": 1050.0},
          "OOM-killed at 64M, 10s ago"),
         ({"state": "exited", "held": True, "exit": "SIGTERM", "finished_at": 1000.0}, "stopped by you, 1m ago"),
+        ({"oom_kills": 1}, "running 1m (a process was OOM-killed)"),
+        ({"oom_kills": 3, "restarts": 1}, "running 1m (1 restart, 3 processes were OOM-killed)"),
         ({"state": "restarting", "exit": "exited 1", "restarts": 3, "next_start": 1064.0},
          "exited 1, starts again in 4s, 3 restarts"),
         ({"state": "absent", "id": None, "started_at": None}, "not made yet"),
@@ -114,7 +116,7 @@ def test_problems_keep_their_carets(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_fields_of_ps() -> None:
     assert list(json.plain(replica(published=(PORT,)))) == [
         "stack", "service", "number", "name", "id", "image", "state", "health", "held", "pid", "started_at",
-        "finished_at", "exit_code", "exit", "restarts", "next_start", "addresses", "published",
+        "finished_at", "exit_code", "exit", "restarts", "next_start", "oom_kills", "addresses", "published",
     ]  # fmt: skip
     assert json.plain(PORT) == {
         "service": "web", "host_ip": "127.0.0.1", "published": 8080, "target": 80, "protocol": "tcp",

@@ -54,7 +54,7 @@ def _state(one: Replica, now: float) -> str:
     restarts = f"{one.restarts} restart{'s' if one.restarts > 1 else ''}" if one.restarts else ""
     ended = one.exit or "ended"
     if one.state == "running":
-        last = ", ".join(t for t in (restarts, f"last {one.exit}" if one.exit else "") if t)
+        last = ", ".join(t for t in (restarts, f"last {one.exit}" if one.exit else "", _oom(one.oom_kills)) if t)
         text = "running" if one.started_at is None else f"running {age(now - one.started_at)}"
         return style(text, "green") + (f" ({last})" if last else "")
     if one.state == "restarting":
@@ -71,6 +71,10 @@ def _state(one: Replica, now: float) -> str:
     if one.held:
         return style(f"stopped by you{since}", "yellow")
     return style(f"{ended}{since}", "dim" if one.exit_code == 0 else "red") + (f" ({restarts})" if restarts else "")
+
+
+def _oom(kills: int) -> str:
+    return "" if not kills else "a process was OOM-killed" if kills == 1 else f"{kills} processes were OOM-killed"
 
 
 def _health(one: Replica) -> str:
