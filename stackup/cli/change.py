@@ -41,7 +41,10 @@ def up(
     refuse_paths(services or (), settings, "up")
     loaded = settings.load()
     if os.geteuid() != 0:
-        raise Unsupported("only root can run services yet", hint="sudo stackup up; `plan` and `config` need no root")
+        raise Unsupported(
+            "only root can run services yet",
+            hint="sudo stackup up; any user may plan, config, graph, and build images whose layers run no command",
+        )
     stack, chosen = loaded.stack, services or []
     check_services(chosen, stack.services, settings, "up")
     began = time.time()

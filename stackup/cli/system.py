@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 from stackup.cli import output
 from stackup.cli.arguments import Format, new_app, settings_of
-from stackup.errors import BadInput
+from stackup.errors import BadInput, Unsupported
 
 app = new_app()
 
@@ -43,6 +44,8 @@ def supervise(context: typer.Context) -> int:
     """Run spawner and supervisor in the foreground until SIGTERM; containers run on."""
     from stackup.engine import verbs
 
+    if os.geteuid() != 0:
+        raise Unsupported("only root can run services yet", hint="sudo stackup supervise")
     return verbs.supervise(settings_of(context).root_path())
 
 

@@ -6,6 +6,7 @@ crash or a hang of one says only that. Written is only below a temporary folder.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -49,8 +50,11 @@ class _Probe:
 _NO_CONTAINER = "no container can be started"
 _NO_NETWORK = "services have no network; network_mode: none and host work"
 
+_AS_ROOT = "run stackup as root"
+_REFUSALS = (os.strerror(errno.EPERM), os.strerror(errno.EACCES), "cannot be written")  # how a user is turned away
+
 _PROBES: tuple[_Probe, ...] = (
-    _Probe("privileges", probes.privileges, _NO_CONTAINER, "run stackup as root", needed=True),
+    _Probe("privileges", probes.privileges, _NO_CONTAINER, _AS_ROOT, needed=True),
     _Probe("user namespaces", probes.user_namespace, _NO_CONTAINER, "see the detail; Linux 5.11 or newer", needed=True),
     _Probe("mount interface", probes_mounts.mount_interface, _NO_CONTAINER, "Linux 5.12 or newer", needed=True),
     _Probe("overlay in a user namespace", probes_mounts.overlay, _NO_CONTAINER,
@@ -118,7 +122,8 @@ def user_namespace_hint() -> str | None:
 
 def _tried(each: _Probe, scene: Scene) -> Feature:
     present, detail = _in_child(lambda: each.try_it(scene))
-    return Feature(each.name, present, detail, each.degrades, each.remedy, each.needed)
+    refused = not present and os.geteuid() != 0 and detail.endswith(_REFUSALS)
+    return Feature(each.name, present, detail, each.degrades, _AS_ROOT if refused else each.remedy, each.needed)
 
 
 def _in_child(work: Callable[[], str]) -> tuple[bool, str]:

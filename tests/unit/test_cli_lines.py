@@ -150,6 +150,9 @@ def test_up_needs_root_and_says_so(project: Path, capsys: Capsys, monkeypatch: p
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     ran = run(capsys, "up")
     assert ran.status == 3 and ran.err.startswith("error: only root can run services yet\nhint: ")
+    assert "plan, config, graph, and build images whose layers run no command" in ran.err
+    assert not (project.parent / "root").exists()
+    assert run(capsys, "supervise").status == 3
 
 
 def test_an_interrupted_up_says_what_stands(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

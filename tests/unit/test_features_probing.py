@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from stackup.errors import KernelError
 from stackup.linux import features
-from stackup.linux.probes import Missing
+from stackup.linux.probes import Missing, Scene
 
 
 def test_what_a_probe_finds_or_misses_is_its_answer() -> None:
@@ -52,3 +53,14 @@ def test_a_childs_own_children_end_with_it() -> None:
     os.close(writing)
     assert os.read(reading, 1) == b"", "nobody holds the pipe any more"
     os.close(reading)
+
+
+def test_what_a_user_is_refused_is_not_blamed_on_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(scene: Scene) -> str:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    each = features._Probe("veth", refused, "no network", "modprobe veth")
+    scene = Scene("/tmp", "/tmp", "/sys/fs/cgroup")
+    for user, remedy in ((0, "modprobe veth"), (1000, "run stackup as root")):
+        monkeypatch.setattr("os.geteuid", lambda user=user: user)
+        assert features._tried(each, scene).remedy == remedy
