@@ -178,7 +178,7 @@ def test_a_limit_below_what_is_used_is_refused_and_changes_nothing(make: Make) -
     group = make({"memory": {"limit": 64 * M}, "pids": {"limit": 8}})
     inside(group, lambda: allocate_and_wait(40 * M))
     eventually(lambda: group.stats().memory_bytes > 40 * M)
-    with pytest.raises(Conflict, match=r"memory limit 16M is below what stackup/.* uses: 4\d"):
+    with pytest.raises(Conflict, match=r"memory limit 16M is below the 4\dM in use"):
         group.update({"memory": {"limit": 16 * M}, "pids": {"limit": 4}})
     assert (group.stats().memory_limit, group.stats().pids_limit) == (64 * M, 8)
     assert len(group.pids()) == 1

@@ -10,6 +10,8 @@ from stackup.oci import Document
 
 UNLIMITED = -1
 
+TOO_LOW = "choose a higher limit; or stop it first (`stackup stop SERVICE`), then `stackup up` starts it with this one"
+
 LIMIT, LIMIT_WITH_SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 
 
@@ -77,6 +79,11 @@ def in_use(usage: int, inactive_file: int) -> int:
 def kept(stat: dict[str, int]) -> int:
     """v2: bytes of memory.stat that reclaim without swap cannot take away."""
     return stat.get("anon", 0) + stat.get("shmem", 0) + stat.get("slab_unreclaimable", 0) + stat.get("kernel_stack", 0)
+
+
+def roughly(count: int) -> str:
+    """105648K -> 104M: what is in use, rounded up to whole megabytes where it has one."""
+    return size(count if count < 1 << 20 else -(-count >> 20) << 20)
 
 
 def size(number: int) -> str:

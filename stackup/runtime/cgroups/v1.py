@@ -149,8 +149,8 @@ class V1Group:
                     raise
                 usage = int(files.read(os.path.join(folder, "memory.usage_in_bytes")))
                 raise Conflict(
-                    f"memory limit {memory.size(int(content))} is below what {self._path} uses: {memory.size(usage)}",
-                    hint="choose a higher limit, or restart the service with this one",
+                    f"memory limit {memory.size(int(content))} is below the {memory.roughly(usage)} in use",
+                    hint=memory.TOO_LOW,
                 ) from error
 
     def _read(self, controller: str, name: str) -> str:

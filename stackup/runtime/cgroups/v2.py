@@ -105,8 +105,8 @@ class V2Group:
         usage = memory.kept(table(self._optional("memory.stat")))
         if usage > want.limit:
             raise Conflict(
-                f"memory limit {memory.size(want.limit)} is below what {self._path} uses: {memory.size(usage)}",
-                hint="choose a higher limit, or restart the service with this one",
+                f"memory limit {memory.size(want.limit)} is below the {memory.roughly(usage)} in use",
+                hint=memory.TOO_LOW,
             )
 
     def write(self, resources: Document, *, fresh: bool) -> None:
