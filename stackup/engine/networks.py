@@ -247,6 +247,7 @@ class Networks:
             await self._show(record)
         if not self._values:
             return
+        self.ports.reserve_again(self.world)
         self.changed("")
         await self.settle()
         lost = set(self._values) - self._with_bridge()

@@ -7,6 +7,7 @@ port away. What is published is a fact in state.db, `published:<stack>/<service>
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ from stackup.engine import topology
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord, Records
 from stackup.engine.views import Published
+from stackup.errors import Conflict, StackupError
 from stackup.runtime.network import ports
+from stackup.runtime.network.values import Protocol
 from stackup.spec.model import Port
 from stackup.values import from_plain, to_plain
 
@@ -48,7 +51,7 @@ class Ports:
         for port in record.service.ports:
             number = port.published or _number_before(port, before, now)
             if number == 0 or _name(port.protocol, port.host_ip, number) not in held:
-                bound, number = ports.reserve(port.host_ip, number, port.protocol)
+                bound, number = self._reserve(key, port.host_ip, number, port.protocol)
                 held[_name(port.protocol, port.host_ip, number)] = bound
             now.append(
                 Published(
@@ -63,6 +66,19 @@ class Ports:
             self._records.remember(_FACT + key, [to_plain(p) for p in now])
         if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
             self._store(world, key)
+
+    def _reserve(self, asker: str, host_ip: str, number: int, protocol: Protocol) -> tuple[socket.socket, int]:
+        try:
+            return ports.reserve(host_ip, number, protocol)
+        except Conflict as error:
+            for key, published in self.published().items():
+                if key != asker and any(_overlap(p, host_ip, number, protocol) for p in published):
+                    stack, _, service = key.partition("/")
+                    raise Conflict(
+                        f"port {host_ip}:{number}/{protocol} is taken by service:{service} of stack {stack}",
+                        hint="publish another one",
+                    ) from error
+            raise
 
     def release(self, world: World, stack: str, service: str | None = None) -> None:
         """Give up ports and addresses of a service, or of all services of a stack."""
@@ -95,6 +111,20 @@ class Ports:
                 held = {name: socket.socket(fileno=descriptor) for name, descriptor in fds.items()}
                 self._sockets[key.removeprefix(_STORED)] = held
 
+    def reserve_again(self, world: World) -> None:
+        """What nobody holds any more, as the spawner died with us: the ports of what runs on."""
+        for key, published in self.published().items():
+            held = self._sockets.setdefault(key, {})
+            missing = [p for p in published if _name(p.protocol, p.host_ip, p.published) not in held]
+            for one in missing:
+                try:
+                    bound, _number = self._reserve(key, one.host_ip, one.published, one.protocol)
+                    held[_name(one.protocol, one.host_ip, one.published)] = bound
+                except StackupError as error:
+                    print(f"service:{key}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
+            if missing:
+                self._store(world, key)
+
     def hand_over(self, world: World) -> None:
         for key in self._sockets:
             self._store(world, key)
@@ -108,6 +138,11 @@ class Ports:
 
 def _name(protocol: str, host_ip: str, number: int) -> str:
     return f"{protocol}/{host_ip}/{number}"
+
+
+def _overlap(one: Published, host_ip: str, number: int, protocol: Protocol) -> bool:
+    anywhere = "0.0.0.0" in (one.host_ip, host_ip)
+    return (one.published, one.protocol) == (number, protocol) and (anywhere or one.host_ip == host_ip)
 
 
 def _number_before(port: Port, before: Collection[Published], now: Collection[Published]) -> int:

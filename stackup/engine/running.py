@@ -7,6 +7,7 @@ the addresses and the record outlast it, so a restart finds them again.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal as signals
 import time
 from collections.abc import Iterable
@@ -201,7 +202,7 @@ async def update(world: World, container_id: str, service: Service) -> None:
     record, live = world.record(container_id), world.live.get(container_id)
     if live is not None and record.service.resources != service.resources:
         live.group.update(bundle.resources(service.resources))
-    world.records.change_container(container_id, service=service)
     if service.network_mode == "bridge" and record.service.ports != service.ports:
-        await world.networks.ports.publish(world, world.record(container_id))
+        await world.networks.ports.publish(world, dataclasses.replace(record, service=service))
+    world.records.change_container(container_id, service=service)
     world.networks.changed(record.stack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_taken_port_is_an_error_that_names_it(project: Project) -> None:
     (other.folder / "server.py").write_text(SERVER)
     (other.folder / "ask.py").write_text(ASK)
     done = project.host.cli("-C", str(other.folder), "up", status=1)
-    assert "18080" in done.stderr
+    assert "port 127.0.0.1:18080/tcp is taken by service:web of stack net" in done.stderr
     other("down")
 
 
@@ -181,3 +182,33 @@ def test_what_the_machine_keeps_closed_is_said_and_followed(host: TestHost) -> N
     assert _way_out(project) == "open"
     project("down")
     host.sh("nft flush ruleset; ip link del cable")
+
+
+def _taken(project: Project, port: int) -> subprocess.Popen[bytes]:
+    script = f"import socket; s = socket.create_server(('127.0.0.1', {port})); print(1, flush=True); s.accept()"
+    other = subprocess.Popen(project.host.enter("python3", "-c", script), stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline()
+    return other
+
+
+def test_a_port_that_is_taken_when_it_is_changed_stays_to_be_done(project: Project) -> None:
+    before = {r["id"]: r["pid"] for r in project.rows()}
+    with _taken(project, 18090) as other:
+        project.edit("18080:8080", "18090:8080")
+        done = project.host.cli("-C", str(project.folder), "up", status=1)
+        assert f"port 127.0.0.1:18090/tcp is taken by python3 (pid {other.pid})" in done.stderr
+        assert "ports [127.0.0.1:18080:8080] -> [127.0.0.1:18090:8080]" in project("plan")
+        assert _from_host(project) in before
+        other.kill()
+    project("up")
+    eventually(lambda: _from_host(project, 18090) in before)
+    assert {r["id"]: r["pid"] for r in project.rows()} == before
+    assert project("plan").startswith("nothing to do")
+
+
+def test_a_port_stays_reserved_after_both_were_killed(project: Project) -> None:
+    project.kill(project.spawner(), project.supervisor())
+    project("ps")
+    project("exec", "client", "sh", "-c", ":")  # starts the pair again
+    script = "import socket; socket.socket().bind(('127.0.0.1', 18080))"
+    assert "Address already in use" in project.host.sh(f'python3 -c "{script}" 2>&1', check=False)

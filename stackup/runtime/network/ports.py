@@ -9,6 +9,7 @@ import errno
 import socket
 
 from stackup.errors import BadInput, Conflict, KernelError, StackupError
+from stackup.linux import sockets
 from stackup.runtime.network.values import Protocol
 
 
@@ -24,13 +25,18 @@ def reserve(host_ip: str, port: int, protocol: Protocol) -> tuple[socket.socket,
         bound.bind((host_ip, port))
     except OSError as error:
         bound.close()
-        raise _explain(f"{host_ip}:{port}/{protocol}", host_ip, error) from error
+        raise _explain(host_ip, port, protocol, error) from error
     return bound, int(bound.getsockname()[1])
 
 
-def _explain(what: str, host_ip: str, error: OSError) -> StackupError:
+def _explain(host_ip: str, port: int, protocol: Protocol, error: OSError) -> StackupError:
+    what = f"{host_ip}:{port}/{protocol}"
     if error.errno == errno.EADDRINUSE:
-        return Conflict(f"port {what} is taken", hint="publish another one, or end the program that holds it")
+        who = sockets.holder(host_ip, port, protocol)
+        if who is None:
+            hint = "publish another one; who holds it does not listen (a stack of another stackup root?)"
+            return Conflict(f"port {what} is taken", hint=hint)
+        return Conflict(f"port {what} is taken by {who}", hint="publish another one, or end the program that holds it")
     if error.errno == errno.EADDRNOTAVAIL:
         return BadInput(f"cannot publish on {what}: this host has no address {host_ip}", hint="use an address it has")
     hint = "ports below 1024 need root" if error.errno == errno.EACCES else None
