@@ -166,6 +166,15 @@ def nonempty(reader: Reader) -> Reader:
     return read
 
 
+def program(node: Node, path: Path, reading: Reading) -> str:
+    """A program of this machine: a name to be looked up in the system path, or an absolute path."""
+    value: str = nonempty(text)(node, path, reading)
+    if "/" in value and not value.startswith("/"):
+        hint = "a name, as in 'sh', or a path from '/'; what the project brings is a layer 'copy'"
+        reading.report.problem(node, f"{shorten(value)!r} is no program of this machine", hint)
+    return value
+
+
 def label(node: Node, path: Path, reading: Reading) -> str:
     return "" if node.value is None else words(node, path, reading)
 

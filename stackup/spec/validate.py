@@ -105,7 +105,7 @@ _LAYERS = {
     "run": Record(Run, {"command": kinds.nonempty(_WORDS), "network": choice("none", "host", what="network")},
                   "text, a list or a mapping with 'command'", ("command",), words=support.RUN_WORDS,
                   placeholders={"command": ()}),
-    "host": Record(HostPrograms, {"programs": _TEXTS, "files": listed(inside)},
+    "host": Record(HostPrograms, {"programs": listed(kinds.program), "files": listed(inside)},
                    "a mapping with 'programs'", words={"program": "the key is 'programs'"}),
 }  # fmt: skip
 

@@ -234,6 +234,26 @@ def test_a_script_comes_with_its_interpreter(machine: Path) -> None:
     assert {"usr/bin/env", "usr/bin/cat"} <= set(found)
 
 
+def test_a_shim_or_a_venv_on_the_path_is_no_program(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat", "onlyhere"):
+        (tmp_path / name).write_text("#!/bin/sh\nexec something else\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "usr/bin/cat" in collected("cat") and str(tmp_path / "cat")[1:] not in collected("cat")
+    with pytest.raises(NotFound, match="this machine has no program onlyhere"):
+        collected("onlyhere")
+
+
+def test_an_absent_interpreter_is_named_with_its_script(machine: Path) -> None:
+    script = machine / "script"
+    script.write_text("#!/usr/bin/env nosuchshell\n")
+    script.chmod(0o755)
+    with pytest.raises(NotFound, match=f"no program nosuchshell, which runs {script}"):
+        collected("script")
+
+
 def test_absent_programs_and_files_are_named(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     with pytest.raises(NotFound, match="this machine has no program nosuchprogram"):

@@ -26,6 +26,11 @@ _ASK_PYTHON = "import json, sys; print(json.dumps(sys.path))"
 _ON_DEMAND = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2")
 
 
+def absent(name: str, script: str = "") -> NotFound:
+    about = f"this machine has no program {name}" + (f", which runs {script}" if script else "")
+    return NotFound(about, hint=f"install it; programs are looked for in {programs.SYSTEM_PATH}")
+
+
 class Collector:
     """Gathers entries by their name in the image (no leading slash). Folders appear only where they are wanted."""
 
@@ -87,16 +92,12 @@ class Collector:
 
     # programs
 
-    def program(self, name: str) -> None:
-        """A program with all it needs. Raises NotFound where it, its interpreter or a library is missing."""
+    def program(self, name: str, script: str = "") -> None:
+        """A program with all it needs; `script`: whose interpreter it is. Raises NotFound where anything is missing."""
         path = programs.find(name)
-        if path is None:
-            raise NotFound(
-                f"this machine has no program {name}",
-                hint=f"install it; programs are looked for in {programs.SYSTEM_PATH}",
-            )
-        real = self.bring(path)
-        assert real is not None
+        real = self.bring(path) if path and path.startswith("/") else None
+        if real is None:
+            raise absent(name, script)
         self._executable(real)
 
     def _executable(self, real: str) -> None:
@@ -119,11 +120,11 @@ class Collector:
         words = line[2:].partition(b"\n")[0].decode("utf-8", "surrogateescape").split()
         if not words:
             return
-        self.program(words[0])
+        self.program(words[0], path)
         if os.path.basename(words[0]) == "env":
             named = [w for w in words[1:] if not w.startswith("-") and "=" not in w]
             if named:
-                self.program(named[0])
+                self.program(named[0], path)
 
     def _libraries(self, path: str, inherited: tuple[str, ...]) -> None:
         found = self._search.elf(path)

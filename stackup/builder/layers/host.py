@@ -11,11 +11,10 @@ from stackup.builder.changeset import Ids
 from stackup.builder.draft import Draft, Node, Source
 from stackup.builder.inputs import Digester, Entry, Identity, Inputs
 from stackup.builder.layers import bytecode
-from stackup.builder.layers.closure import Collector
+from stackup.builder.layers.closure import Collector, absent
 from stackup.builder.layers.target import Placer, mode_of
 from stackup.builder.store.graph import Graph
 from stackup.builder.view import View
-from stackup.errors import NotFound
 from stackup.oci import Document
 from stackup.spec.layers import HostPrograms
 
@@ -68,10 +67,7 @@ def _request(layer: HostPrograms) -> str:
     where = {name: programs.find(name) for name in sorted(layer.programs)}
     for name, path in where.items():
         if path is None:
-            raise NotFound(
-                f"this machine has no program {name}",
-                hint=f"install it; programs are looked for in {programs.SYSTEM_PATH}",
-            )
+            raise absent(name)
     return oci.digest(oci.canonical_json([CLOSURE_FORMAT, where, sorted(layer.files)]))
 
 
