@@ -57,6 +57,7 @@ class _Walk:
     async def run(self) -> dict[str, Outcome]:
         for key in [k for k, needs in self._left.items() if not needs]:
             self._begin(key)
+            await asyncio.sleep(0)  # what follows from it comes first: the spawner works while we make the next ones
         if self._operations:
             await self._finished.wait()
         return {key: self._outcomes[key] for key in self._operations}

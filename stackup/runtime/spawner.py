@@ -126,18 +126,18 @@ class Spawner:
     # --- the channel
 
     def _hear(self) -> None:
+        """One request at a turn, so that children that are ready do not wait until all that was asked for is made."""
         assert self._channel is not None
-        while self._channel is not None:
-            try:
-                received = self._channel.try_receive()
-            except BlockingIOError:
-                break
-            except (OSError, StackupError):
-                received = None
-            if received is None:
-                self._lose_channel()
-            else:
-                self._answer(*received)
+        try:
+            received = self._channel.try_receive()
+        except BlockingIOError:
+            return
+        except (OSError, StackupError):
+            received = None
+        if received is None:
+            self._lose_channel()
+        else:
+            self._answer(*received)
 
     def _lose_channel(self) -> None:
         assert self._channel is not None

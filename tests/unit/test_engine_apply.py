@@ -30,7 +30,7 @@ class _World:
 
     async def perform(self, node: str, operation: Operation) -> str | None:
         self.log.append(f"+{node}")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
         if node in self.bad:
             raise StackupError(f"{node} is broken", hint="mend it")
         self.log.append(f"-{node}")
