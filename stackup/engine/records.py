@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Unpack
 
 from stackup.db import Database, open_database, open_readonly
@@ -65,7 +66,7 @@ _VOLUMES = Table(VolumeRecord, "volumes", "name", json={"labels": Mapping[str, s
 
 def open_records(host: Host) -> Records:
     """For the supervisor: reading and writing, made and migrated where needed."""
-    return Records(open_database(host.state_db, SCHEMA))
+    return Records(open_database(host.state_db, SCHEMA), only_writer=True)
 
 
 def read(host: Host) -> Records | None:
@@ -77,10 +78,13 @@ def read(host: Host) -> Records | None:
 
 
 class Records:
-    """One connection, for one thread."""
+    """One connection, for one thread. The only writer keeps its containers in memory too: it asks for them at every
+    turn, and nobody else changes them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, only_writer: bool = False) -> None:
         self._db = database
+        self._only_writer = only_writer
+        self._kept: dict[str, ContainerRecord] | None = None
         self._depth = 0
         self.ledger = Ledger(database, self.step)
 
@@ -99,12 +103,16 @@ class Records:
         if self._depth:
             yield
             return
-        with self._db.transaction():
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
+        try:
+            with self._db.transaction():
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+        except BaseException:
+            self._kept = None  # what was rolled back is read again
+            raise
 
     # Stacks
 
@@ -200,16 +208,26 @@ class Records:
         with self.step():
             _CONTAINERS.add(self._db, record)
             self.bump(record.stack)
+            if self._kept is not None:
+                self._kept[record.id] = record
 
     def container(self, container_id: str) -> ContainerRecord | None:
+        if self._only_writer:
+            return self._all().get(container_id)
         return _CONTAINERS.get(self._db, container_id)
 
     def containers(self, stack: str | None = None) -> tuple[ContainerRecord, ...]:
         """In the order of stack, service, number; of one stack, or of all."""
-        order = "ORDER BY stack, service_name, number, created"
-        if stack is None:
-            return _CONTAINERS.list(self._db, order)
-        return _CONTAINERS.list(self._db, f"WHERE stack = ? {order}", (stack,))
+        found = [c for c in self._all().values() if stack is None or c.stack == stack]
+        return tuple(sorted(found, key=lambda c: (c.stack, c.service_name, c.number, c.created)))
+
+    def _all(self) -> dict[str, ContainerRecord]:
+        if self._kept is not None:
+            return self._kept
+        known = {record.id: record for record in _CONTAINERS.list(self._db)}
+        if self._only_writer:
+            self._kept = known
+        return known
 
     def change_container(
         self, container_id: str, /, *, bump: bool = False, **changes: Unpack[ContainerChanges]
@@ -219,6 +237,8 @@ class Records:
         with self.step():
             if changes:
                 _CONTAINERS.change(self._db, container_id, changes)
+                if self._kept is not None and (record := self._kept.get(container_id)):
+                    self._kept[container_id] = replace(record, **changes)
             if bump or not _PLANNED.isdisjoint(changes):
                 self._bump_of(container_id)
 
@@ -240,6 +260,8 @@ class Records:
             self._bump_of(container_id)
             _CONTAINERS.delete(self._db, container_id)
             self.ledger.release(container_id)
+            if self._kept is not None:
+                self._kept.pop(container_id, None)
 
     def _bump_of(self, container_id: str) -> None:
         self._db.execute(

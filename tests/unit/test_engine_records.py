@@ -24,9 +24,14 @@ SERVICE = Service(name="web", image="web", resources=Resources(memory=64 << 20))
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
-    with open_records(Host(str(tmp_path), "3fa9c1")) as opened:
+    host = Host(str(tmp_path), "3fa9c1")
+    with open_records(host) as opened:
         opened.put_stack("shop", "/srv/shop", "/srv/shop/stack.yaml")
         yield opened
+        on_disk = read(host)  # what the writer remembers is what it wrote
+        assert on_disk is not None and on_disk.containers() == opened.containers()
+        assert [on_disk.container(c.id) for c in opened.containers()] == list(opened.containers())
+        on_disk.close()
 
 
 def container(name: str = "c0ffee000001", number: int = 1) -> ContainerRecord:
@@ -49,6 +54,18 @@ def test_a_change_is_kept_and_an_end_says_why(records: Records) -> None:
     after = records.container("c0ffee000001")
     assert after is not None
     assert (after.state, after.oom, after.exit, after.exit_code) == ("exited", True, "OOM-killed at 64M", 137)
+
+
+def test_what_was_rolled_back_is_forgotten(records: Records) -> None:
+    records.add_container(container())
+    with pytest.raises(RuntimeError), records.step():
+        records.change_container("c0ffee000001", state="exited")
+        records.add_container(container("c0ffee000002", 2))
+        raise RuntimeError
+    assert records.containers() == (container(),)
+    with pytest.raises(StackupError):
+        records.add_container(container())
+    assert records.containers() == (container(),)
 
 
 def test_what_a_plan_was_made_from_moves_the_serial_and_a_crash_loop_does_not(records: Records) -> None:
