@@ -1,11 +1,13 @@
-"""Control groups of containers, made and removed whatever an unlucky end left behind."""
+"""Control groups of containers and of build steps, made and removed whatever an unlucky end left behind."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 from stackup.errors import Conflict, StackupError
 from stackup.oci import Document
+from stackup.paths import Host
 from stackup.runtime.cgroups.driver import Driver, Group
 
 
@@ -28,3 +30,15 @@ def remove(group: Group) -> None:
             group.delete()
         except StackupError as error:
             print(f"control group {group.path}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def of_step(host: Host, name: str) -> str:
+    """The path of a build step's group; `name` begins with the pid of the command that builds."""
+    return f"stackup/{host.id}/b/{name}"
+
+
+def sweep_steps(host: Host, driver: Driver) -> None:
+    """Groups of steps whose command was killed: their processes died with it."""
+    for name in driver.list(of_step(host, "").rstrip("/")):
+        if not os.path.exists(os.path.join(host.proc, name.partition("-")[0])):
+            remove(driver.open(of_step(host, name)))

@@ -191,6 +191,7 @@ def _sweep(world: World) -> None:
     for name in list(world.cgroups.list(top)):
         if name not in world.live:
             groups.remove(world.cgroups.open(f"{top}/{name}"))
+    groups.sweep_steps(world.host, world.cgroups)
     for name in os.listdir(world.host.path("containers")):
         if name not in ids:
             shutil.rmtree(world.host.container(name), ignore_errors=True)

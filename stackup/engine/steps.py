@@ -17,14 +17,18 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from stackup import errors
-from stackup.engine import bundle
+from stackup.engine import bundle, groups
 from stackup.errors import Interrupted, StackupError, Unsupported
 from stackup.oci import Document, Mount
 from stackup.paths import Host
 from stackup.runtime import idmap, spawning
+from stackup.runtime.cgroups import driver
+from stackup.runtime.cgroups.driver import Group
 from stackup.runtime.channel import Message, close_all
 from stackup.runtime.idmap import IdMap
-from stackup.spec.model import Service
+from stackup.spec.model import Resources, Service
+
+PIDS = 2048  # processes and threads that a step may have, as Podman's default
 
 _FIRST_ID, _RANGES = 0x7000_0000, 0xFFF  # above all that containers get, below 2^31
 
@@ -63,11 +67,13 @@ class Runner:
         """The exit status, 128 + n for signal n. Raises StackupError where the sandbox cannot be made."""
         if os.geteuid() != 0:
             raise Unsupported("only root can run the commands of a build yet", hint="sudo stackup build")
-        name = f"step-{secrets.token_hex(4)}"
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
         spec = sandbox(name, argv, env, cwd, network)
         spawner = self._take(name)
+        group = None
         try:
-            status = spawner.run(name, spec, rootfs, output)
+            group = self._group(name, spec)
+            status = spawner.run(name, spec, rootfs, output, group)
         except BaseException:
             with self._lock:
                 self._busy.pop(name, None)
@@ -75,6 +81,9 @@ class Runner:
             if self._cancelled:
                 raise Interrupted("the build was interrupted") from None
             raise
+        finally:
+            if group is not None:
+                groups.remove(group)  # and what is still in it
         with self._lock:
             del self._busy[name]
             if not self._cancelled:
@@ -82,6 +91,16 @@ class Runner:
             else:
                 spawner.channel.close()
         return status
+
+    def _group(self, name: str, spec: Document) -> Group | None:
+        """A bound on what a step can fork. None on a machine without control groups, where nothing is kept running
+        anyway: an image can still be built there."""
+        try:
+            found = driver.detect(self._host.cgroup_fs)
+            groups.sweep_steps(self._host, found)
+            return groups.make(found, groups.of_step(self._host, name), spec["linux"]["resources"])
+        except StackupError:
+            return None
 
     def _take(self, name: str) -> _Spawner:
         with self._lock:
@@ -99,11 +118,21 @@ class _Spawner:
         self.channel = spawning.private()
         self._kept: list[Message] = []
 
-    def run(self, name: str, spec: Document, rootfs: tuple[Mount, ...], output: Callable[[bytes], None]) -> int:
+    def run(
+        self, name: str, spec: Document, rootfs: tuple[Mount, ...], output: Callable[[bytes], None], group: Group | None
+    ) -> int:  # fmt: skip
+        cgroup = {"cgroup": group.join.to_json()} if group else {}
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             self.channel.send(
-                {"id": 1, "op": "run", "container": name, "spec": spec, "rootfs": [m.to_json() for m in rootfs]},
+                {
+                    "id": 1,
+                    "op": "run",
+                    "container": name,
+                    "spec": spec,
+                    "rootfs": [m.to_json() for m in rootfs],
+                    **cgroup,
+                },
                 {"stdout": writing, "stderr": writing},
             )
         finally:
@@ -153,7 +182,7 @@ def sandbox(
     """The runtime spec of a step: root in a user namespace of its own, Docker's default capabilities, no devices."""
     service = Service(
         name=name, image="", entrypoint=argv, environment=dict(env), working_dir=cwd,
-        network_mode="host" if network == "host" else "none",
+        network_mode="host" if network == "host" else "none", resources=Resources(pids=PIDS),
     )  # fmt: skip
     etc = {p: p for p in ("/etc/resolv.conf", "/etc/hosts") if network == "host" and os.path.exists(p)}
     spec: Document = bundle.bundle(

@@ -14,8 +14,10 @@ from stackup import paths
 from stackup.builder import build as builder
 from stackup.builder import changeset
 from stackup.builder.store import images
+from stackup.engine import groups, steps
 from stackup.engine.steps import Runner
 from stackup.errors import Interrupted, ProgramFailed, StackupError
+from stackup.runtime.cgroups import driver
 from stackup.spec.layers import File, HostPrograms, Layer, Run
 from stackup.spec.model import Image, Stack
 
@@ -125,17 +127,19 @@ def test_a_step_has_no_network_no_privilege_and_its_environment(host: TestHost) 
 
 
 def test_a_failing_step_tells_how(host: TestHost) -> None:
-    def failing(root: str) -> tuple[str, str | None]:
+    def failing(root: str, script: str) -> tuple[str, str | None]:
         try:
-            built(root, BUSYBOX, APPLETS, sh("echo on stdout; echo on stderr >&2; exit 7"))
+            built(root, BUSYBOX, APPLETS, sh(script))
         except ProgramFailed as error:
             return error.message, error.resource
         raise AssertionError("it did not fail")
 
-    message, resource = host.call(failing, str(host.root))
+    message, resource = host.call(failing, str(host.root), "echo on stdout; echo on stderr >&2; exit 7")
     assert "ended with status 7" in message and message.endswith("on stdout\n  on stderr")
     assert resource == "image:i"
     assert os.listdir(host.root / "tmp") == []
+    message, _ = host.call(failing, str(host.root), "exit 3")
+    assert message.endswith("exit 3: ended with status 3 and printed nothing")
 
 
 def test_a_program_that_is_not_there_is_said_so(host: TestHost) -> None:
@@ -189,3 +193,31 @@ def test_interrupting_ends_the_step_and_leaves_nothing(host: TestHost) -> None:
 
     assert host.call(interrupted, str(host.root)) == "KeyboardInterrupt"
     assert os.listdir(host.root / "tmp") == []
+
+
+def test_a_step_cannot_fork_without_end(host: TestHost) -> None:
+    def bounded(root: str) -> dict[str, Any]:
+        steps.PIDS = 20
+        script = "n=0; while [ $n -lt 40 ]; do (sleep 60 &) 2>/dev/null || break; n=$((n+1)); done; echo $n"
+        return built(root, BUSYBOX, APPLETS, sh(f"({script}) 2>&1 || true"))
+
+    (forked,) = host.call(bounded, str(host.root))["lines"]
+    assert 10 < int(forked) < 20
+    assert host.cgroups() == []
+
+
+def test_groups_of_steps_whose_command_was_killed_are_swept(host: TestHost) -> None:
+    def leave(root: str) -> None:
+        opened = paths.open_root(root)
+        for pid in ("1", "4999999"):
+            groups.make(driver.detect(opened.cgroup_fs), groups.of_step(opened, f"{pid}-abcd"), {})
+
+    def left(root: str) -> list[str]:
+        opened = paths.open_root(root)
+        return list(driver.detect(opened.cgroup_fs).list(f"stackup/{opened.id}/b"))
+
+    host.call(leave, str(host.root))
+    on_busybox(host, sh(":"))
+    assert host.call(left, str(host.root)) == ["1-abcd"]
+    for group in host.cgroups():
+        group.rmdir()
