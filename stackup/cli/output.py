@@ -58,7 +58,8 @@ def tell_error(error: StackupError) -> None:
         say(f"{style('error:', 'red', sys.stderr)} {count} problem{'s' if count > 1 else ''}; nothing was touched")
         return
     # Where the file says it already, as the beginning of the message, it is not said twice.
-    place = f"{error.place}: " if error.place and not error.message.startswith(str(error.place)) else ""
+    at = error.place
+    place = f"{at}: " if at and not error.message.startswith(f"{at.file}:{at.line}:") else ""
     say(f"{style('error:', 'red', sys.stderr)} {place}{error.message}")
     if error.hint:
         say(f"{style('hint:', 'cyan', sys.stderr)} {error.hint}")

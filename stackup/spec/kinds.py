@@ -151,9 +151,9 @@ _OWNER = matching(r"[a-z_0-9][a-zA-Z0-9_.-]*(:[a-z_0-9][a-zA-Z0-9_.-]*)?", "owne
 
 
 def owner(node: Node, path: Path, reading: Reading) -> str:
-    """`user` alone means the group of the same name or number."""
+    """A number alone means the group of the same number; for a name the image says which group is the user's own."""
     value: str = _OWNER(node, path, reading)
-    return value if ":" in value else f"{value}:{value}"
+    return f"{value}:{value}" if value.isdecimal() else value
 
 
 def nonempty(reader: Reader) -> Reader:

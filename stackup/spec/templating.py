@@ -77,11 +77,15 @@ class _Missing(jinja2.StrictUndefined):
             return self._undefined_hint
         if isinstance(owner, Mapping):
             message = _Message(f"no '{name}' in the variables")
-            message.hint = did_you_mean(name, map(str, owner)) or f"there is {found([str(k) for k in owner]) or 'none'}"
+            message.hint = did_you_mean(name, map(str, owner)) or _there_is([str(k) for k in owner])
             return message
         message = _Message(f"no variable '{name}'" if not isinstance(owner, str | list) else f"no '{name}' in it")
         message.hint = f"write 'vars.{name}': 'vars' is the one name a template knows"
         return message
+
+
+def _there_is(names: list[str]) -> str:
+    return f"there is {found(names)}" if names else "the layer gives it no 'vars'"
 
 
 def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> jinja2.nodes.Template:

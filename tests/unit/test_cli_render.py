@@ -101,6 +101,8 @@ def test_who_decides_about_colours(
 def test_an_error_names_its_place_once(capsys: pytest.CaptureFixture[str]) -> None:
     output.tell_error(StackupError("no such image", hint="build it", place=Place("stack.yaml", 3, 5)))
     assert capsys.readouterr().err == "error: stack.yaml:3:5: no such image\nhint: build it\n"
+    output.tell_error(StackupError("t.j2:2: no 'x' in the variables", place=Place("t.j2", 2)))
+    assert capsys.readouterr().err == "error: t.j2:2: no 'x' in the variables\n"
 
 
 def test_problems_keep_their_carets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from stackup.spec import units
 from stackup.spec.consistency import is_reference
 from stackup.spec.discover import derived_name
 from stackup.spec.dump import dump
+from stackup.spec.layers import File
 from stackup.spec.load import load, load_text
 from stackup.spec.nodes import MAX_DEPTH, MAX_NODES, core_scalar, decode, parse
 from stackup.spec.report import Report, dotted
@@ -301,3 +302,10 @@ def test_the_long_form_quotes_what_yaml_1_2_would_read_otherwise() -> None:
     listed = json.dumps({"services": {"web": {"image": "debian:12", "command": texts}}}, ensure_ascii=False)
     stack = load_text(listed, stack.file, environment={}).stack
     assert load_text(dump(stack), stack.file, environment={}).stack.services["web"].command == tuple(texts)
+
+
+@pytest.mark.parametrize(("written", "owner"), [("7", "7:7"), ("7:8", "7:8"), ("www-data", "www-data"), ("a:b", "a:b")])
+def test_an_owner_by_name_leaves_the_group_to_the_image(written: str, owner: str) -> None:
+    text = f"images: {{i: {{layers: [{{file: {{target: /f, content: x, owner: '{written}'}}}}]}}}}\n"
+    (layer,) = load_text(text, "/stacks/demo/stack.yaml", environment={}).stack.images["i"].layers
+    assert isinstance(layer, File) and layer.owner == owner

@@ -54,6 +54,12 @@ def test_errors_name_file_and_line(text: str, line: int, message: str, hint: str
     assert (hint or "") in (raised.value.hint or "")
 
 
+def test_a_template_without_variables_is_told_so() -> None:
+    with pytest.raises(BadInput) as raised:
+        render("{{ vars.who }}", {}, "motd.j2")
+    assert raised.value.hint == "the layer gives it no 'vars'"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -86,12 +86,12 @@ def execute(
 
 def _failure(layer: Run, status: int, last: list[str]) -> ProgramFailed:
     how = f"was killed by signal {status - 128}" if status > 128 else f"ended with status {status}"
-    said = "".join(f"\n  {line}" for line in last) or "\n  (it printed nothing)"
+    said = "; its last lines:" + "".join(f"\n  {line}" for line in last) if last else " and printed nothing"
     hints: Mapping[int, str] = {
         127: "the program is not in the image: add a layer that brings it",
         126: "the program cannot be executed: look at its mode and its first line",
     }
-    return ProgramFailed(f"{describe(layer)}: {how}; its last lines:{said}", hint=hints.get(status))
+    return ProgramFailed(f"{describe(layer)}: {how}{said}", hint=hints.get(status))
 
 
 class _Lines:
