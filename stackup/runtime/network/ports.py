@@ -33,10 +33,10 @@ def _explain(host_ip: str, port: int, protocol: Protocol, error: OSError) -> Sta
     what = f"{host_ip}:{port}/{protocol}"
     if error.errno == errno.EADDRINUSE:
         who = sockets.holder(host_ip, port, protocol)
-        if who is None:
-            hint = "publish another one; who holds it does not listen (a stack of another stackup root?)"
-            return Conflict(f"port {what} is taken", hint=hint)
-        return Conflict(f"port {what} is taken by {who}", hint="publish another one, or end the program that holds it")
+        if who:
+            return Conflict(f"port {what} is taken by {who}", hint="publish another one, or end that program")
+        reason = "publish another one; who holds it does not listen (a stack of another stackup root?)"
+        return Conflict(f"port {what} is taken", hint=reason)
     if error.errno == errno.EADDRNOTAVAIL:
         return BadInput(f"cannot publish on {what}: this host has no address {host_ip}", hint="use an address it has")
     hint = "ports below 1024 need root" if error.errno == errno.EACCES else None
