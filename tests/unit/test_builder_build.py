@@ -287,8 +287,9 @@ def test_blocks_are_shared_where_the_file_system_can(tmp_path: Path, monkeypatch
     project(tmp_path / "p", {"web/large": "x" * 70_000, "web/small": "x"})
     wanted = stack(tmp_path / "p", web=(COPY,))
     plain = build(make_host(tmp_path / "plain"), wanted)
+    shared = make_host(tmp_path / "shared")
     monkeypatch.setattr("fcntl.ioctl", clone)
-    assert build(make_host(tmp_path / "shared"), wanted) == plain
+    assert build(shared, wanted) == plain
     assert asked == [0x40049409]
 
 
