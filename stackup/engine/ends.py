@@ -6,6 +6,9 @@ import signal as signals
 from typing import Protocol
 
 
+UNSEEN = "ended, nobody knows how"
+
+
 class Ended(Protocol):
     @property
     def code(self) -> int | None: ...
@@ -33,7 +36,7 @@ def _plainly(end: Ended) -> str:
         except ValueError:
             return f"signal {end.signal}"
     if end.code is None:
-        return "ended, nobody knows how"
+        return UNSEEN
     return f"exited {end.code}"
 
 

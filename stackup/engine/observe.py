@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stackup.classes import dataclass
 from stackup.engine import identity, processes
+from stackup.engine.ends import UNSEEN
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records
 from stackup.errors import StackupError
 from stackup.paths import Host
@@ -100,12 +101,18 @@ def state_of(host: Host, boot: str, record: ContainerRecord) -> ContainerState:
     return record.state
 
 
+def vanished(boot: str, record: ContainerRecord) -> str:
+    """How a container ended that is recorded as running and is not there: nobody was, either."""
+    return UNSEEN if record.boot_id == boot else "the machine was restarted"
+
+
 def _container(host: Host, boot: str, record: ContainerRecord) -> ObservedContainer:
     state = state_of(host, boot, record)
+    unseen = state != record.state
     return ObservedContainer(
         id=record.id, service_name=record.service_name, number=record.number, state=state, service=record.service,
         digest=record.digest, health=record.health if state == "running" else "none", held=record.held,
-        exit_code=record.exit_code, exit=record.exit,
+        exit_code=None if unseen else record.exit_code, exit=vanished(boot, record) if unseen else record.exit,
     )  # fmt: skip
 
 

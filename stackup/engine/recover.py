@@ -17,7 +17,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from stackup.classes import dataclass
-from stackup.engine import containers, groups, processes, running
+from stackup.engine import containers, groups, observe, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
@@ -164,11 +164,10 @@ def _note(world: World, container_id: str, end: End) -> None:
         groups.remove(world.cgroups.open(record.cgroup))
         world.records.change_container(container_id, pid=None, start_time=None, boot_id=None)
         return
-    rebooted = record.boot_id != world.boot
     groups.remove(world.cgroups.open(record.cgroup))
     world.records.change_container(
         container_id, state="exited", pid=None, start_time=None, boot_id=None, exit_code=None, signal=None,
-        finished=None, exit="the machine was restarted" if rebooted else "ended, nobody knows how", health="none",
+        finished=None, exit=observe.vanished(world.boot, record), health="none",
     )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ def _of_stack(host: Host, boot: str, records: Records, stack: str, desired: Desi
 
 def _row(host: Host, boot: str, records: Records, record: ContainerRecord, desired: Desired | None) -> Replica:
     state = observe.state_of(host, boot, record)
+    unseen = state != record.state
     wished = desired.services.get(record.service_name) if desired else None
     return Replica(
         stack=record.stack,
@@ -62,9 +63,9 @@ def _row(host: Host, boot: str, records: Records, record: ContainerRecord, desir
         held=record.held,
         pid=record.pid if state == "running" else None,
         started_at=record.started,
-        finished_at=record.finished,
-        exit_code=record.exit_code,
-        exit=record.exit,
+        finished_at=None if unseen else record.finished,
+        exit_code=None if unseen else record.exit_code,
+        exit=observe.vanished(boot, record) if unseen else record.exit,
         restarts=record.restarts,
         addresses=tuple(record.addresses.values()),
         published=published(records, record.stack, record.service_name),

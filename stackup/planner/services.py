@@ -139,6 +139,8 @@ class ServiceDraft:
     def _ended(self, seen: ObservedContainer) -> str:
         if seen.held:
             return "it was stopped by you"
+        if seen.exit and seen.exit.startswith("ended"):
+            return f"it {seen.exit}"
         return f"it ended: {seen.exit}" if seen.exit else "it is not running"
 
     def _policy_starts(self, seen: ObservedContainer) -> bool:

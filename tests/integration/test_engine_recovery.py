@@ -170,3 +170,14 @@ def test_a_deadly_signal_that_is_survived_does_not_hold_after_the_next_up(host: 
     project("up")
     assert project.row("deaf")["state"] == "running"
     project("down")
+
+
+def test_what_ended_while_nobody_was_there_is_not_told_as_its_former_end(counter: Project) -> None:
+    os.kill(counter.row("counter")["pid"], signal.SIGKILL)
+    assert counter.until("counter", state="exited")["exit"] == "SIGKILL"
+    counter("up")
+    pid = counter.row("counter")["pid"]
+    counter.kill(counter.spawner(), counter.supervisor(), pid)
+    row = counter.row("counter")
+    assert (row["state"], row["exit"], row["exit_code"]) == ("exited", "ended, nobody knows how", None)
+    assert "start service:counter: it ended, nobody knows how" in counter("plan")
