@@ -99,8 +99,14 @@ def down(
 
     settings = settings_of(context)
     stack = settings.stack()
-    with reporter(settings.quiet) as report:
-        count = verbs.down(settings.root_path(), stack, volumes=volumes, report=report)
+    try:
+        with reporter(settings.quiet) as report:
+            count = verbs.down(settings.root_path(), stack, volumes=volumes, report=report)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; what was taken away stays away",
+            hint="`stackup down` goes on from here, `stackup kill` ends what does not stop, `stackup up` brings it back",
+        ) from None
     if not count and not settings.quiet:
         output.say(f"{stack} is not up")
     return 0

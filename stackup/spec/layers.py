@@ -80,6 +80,16 @@ def describe(layer: Layer) -> str:
             return f"template {layer.source} -> {layer.target}"
         case Run():
             shell = layer.command[:2] == ("/bin/sh", "-ec")
-            return "run " + (layer.command[2].strip() if shell else " ".join(layer.command))
+            return "run " + _line(layer.command[2] if shell else " ".join(layer.command))
         case HostPrograms():
-            return "host " + " ".join(layer.programs + layer.files)
+            return " ".join(("host", *layer.programs, *layer.files))
+
+
+_LONGEST = 120  # characters
+
+
+def _line(text: str) -> str:
+    """The first line of a script, `...` where there is more."""
+    first, _, rest = text.strip().partition("\n")
+    more = bool(rest) or len(first) > _LONGEST
+    return first[:_LONGEST].rstrip() + " ..." * more

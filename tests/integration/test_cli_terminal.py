@@ -113,6 +113,18 @@ def test_foreground_follows_and_stops_at_ctrl_c(host: TestHost, folder: Path) ->
     assert states(host, folder) == {"one": "exited"}
 
 
+def test_a_second_ctrl_c_kills_what_does_not_stop(host: TestHost, folder: Path) -> None:
+    write_stack(folder, STACK.replace("period: 1s", "period: 600s").replace("echo bye; exit 0", "echo no"))
+    child = terminal(host, folder, "up", "--foreground")
+    child.expect(r"one-1.*ready")
+    child.sendintr()
+    child.expect(r"one/1 +stop ")
+    child.sendintr()
+    child.expect("killing")
+    assert ended(child) == 130
+    assert states(host, folder) == {"one": "exited"}
+
+
 def test_logs_follow_ends_at_ctrl_c(host: TestHost, folder: Path) -> None:
     host.cli("-C", str(folder), "up")
     child = terminal(host, folder, "logs", "-f")

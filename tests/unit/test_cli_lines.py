@@ -165,6 +165,15 @@ def test_an_interrupted_up_says_what_stands(project: Path, capsys: Capsys, monke
     assert ran.err.startswith("error: interrupted; what was done stands\nhint: `stackup up` goes on from here")
 
 
+def test_an_interrupted_down_says_how_to_go_on(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "down", interrupted)
+    ran = run(capsys, "down")
+    assert ran.status == 130 and ran.err.startswith("error: interrupted; what was taken away stays away\nhint: ")
+
+
 def test_foreground_stops_at_the_first_and_kills_at_the_second(
     up: None, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

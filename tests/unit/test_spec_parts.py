@@ -13,7 +13,7 @@ from stackup.spec import units
 from stackup.spec.consistency import is_reference
 from stackup.spec.discover import derived_name
 from stackup.spec.dump import dump
-from stackup.spec.layers import File
+from stackup.spec.layers import File, HostPrograms, Layer, Run, describe
 from stackup.spec.load import load, load_text
 from stackup.spec.nodes import MAX_DEPTH, MAX_NODES, core_scalar, decode, parse
 from stackup.spec.report import Report, dotted
@@ -309,3 +309,18 @@ def test_an_owner_by_name_leaves_the_group_to_the_image(written: str, owner: str
     text = f"images: {{i: {{layers: [{{file: {{target: /f, content: x, owner: '{written}'}}}}]}}}}\n"
     (layer,) = load_text(text, "/stacks/demo/stack.yaml", environment={}).stack.images["i"].layers
     assert isinstance(layer, File) and layer.owner == owner
+
+
+@pytest.mark.parametrize(
+    ("layer", "line"),
+    [
+        (Run(command=("/bin/sh", "-ec", "make all")), "run make all"),
+        (Run(command=("/bin/sh", "-ec", "make\nmake install\n")), "run make ..."),
+        (Run(command=("cc", "-o", "x")), "run cc -o x"),
+        (Run(command=("echo", "x" * 500)), f"run echo {'x' * 115} ..."),
+        (HostPrograms(programs=("sh",), files=("/etc/hosts",)), "host sh /etc/hosts"),
+        (HostPrograms(), "host"),
+    ],
+)
+def test_a_layer_is_described_in_one_line(layer: Layer, line: str) -> None:
+    assert describe(layer) == line
