@@ -105,7 +105,7 @@ def down(
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted; what was taken away stays away",
-            hint="`stackup down` goes on from here, `stackup kill` ends what does not stop, `stackup up` brings it back",
+            hint="`stackup down` goes on from here, `stackup kill` ends what does not stop",
         ) from None
     if not count and not settings.quiet:
         output.say(f"{stack} is not up")
