@@ -7,10 +7,9 @@ dict of `to_plain`. A `resource` is an address: `image:web`, `network:default`, 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, ClassVar, Protocol
 
-from stackup.classes import dataclass
+from stackup.classes import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ _KINDS: dict[str, type[Event]] = {e.kind: e for e in (Started, Output, Done, Fai
 
 
 def to_plain(event: Event) -> dict[str, Any]:
-    return {"kind": event.kind, **asdict(event)}
+    return {"kind": event.kind, **{f.name: getattr(event, f.name) for f in fields(event)}}
 
 
 def from_plain(value: dict[str, Any]) -> Event:

@@ -7,11 +7,12 @@ so an older record reads as the same value after a field was added.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from stackup.classes import fields, is_dataclass, is_default
 
 T = TypeVar("T")
 
@@ -20,14 +21,14 @@ def to_plain(value: Any) -> Any:
     """A JSON value that `from_plain` reads back. TypeError for what has no plain form."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, type):
         plain: dict[str, Any] = {}
         kind = getattr(type(value), "kind", None)
         if isinstance(kind, str):
             plain["kind"] = kind
-        for field in dataclasses.fields(value):
+        for field in fields(value):
             item = getattr(value, field.name)
-            if not _is_default(field, item):
+            if not is_default(field, item):
                 plain[field.name] = to_plain(item)
         return plain
     if isinstance(value, Mapping):
@@ -35,14 +36,6 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list | frozenset):
         return [to_plain(v) for v in value]
     raise TypeError(f"no plain form for {type(value).__name__}")
-
-
-def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
-    if field.default is not dataclasses.MISSING:
-        return bool(item == field.default)
-    if field.default_factory is not dataclasses.MISSING:
-        return bool(item == field.default_factory())
-    return False
 
 
 @functools.cache
@@ -76,11 +69,11 @@ def _read(kind: Any, plain: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         value_kind = get_args(kind)[1]
         return {k: _read(value_kind, v) for k, v in plain.items()}
-    if dataclasses.is_dataclass(kind):
+    if is_dataclass(kind):
         if not isinstance(plain, Mapping):
             raise ValueError(f"expected the fields of {getattr(kind, '__name__', kind)}, not {plain!r}")
         hints = _hints(kind)  # type: ignore[arg-type]
-        known = {f.name for f in dataclasses.fields(kind)}
+        known = {f.name for f in fields(kind)}
         return kind(**{k: _read(hints[k], v) for k, v in plain.items() if k in known})  # type: ignore[operator]
     if kind is float and isinstance(plain, int):
         return float(plain)
@@ -91,12 +84,12 @@ def _read_union(kinds: tuple[Any, ...], plain: Any) -> Any:
     if plain is None and type(None) in kinds:
         return None
     rest = [k for k in kinds if k is not type(None)]
-    tagged = {k.kind: k for k in rest if dataclasses.is_dataclass(k) and hasattr(k, "kind")}
+    tagged = {k.kind: k for k in rest if is_dataclass(k) and hasattr(k, "kind")}
     if isinstance(plain, Mapping) and plain.get("kind") in tagged:
         return _read(tagged[plain["kind"]], plain)
     if len(rest) == 1:
         return _read(rest[0], plain)
     for kind in rest:
-        if isinstance(kind, type) and not dataclasses.is_dataclass(kind) and isinstance(plain, kind):
+        if isinstance(kind, type) and not is_dataclass(kind) and isinstance(plain, kind):
             return plain
     raise ValueError(f"none of {[getattr(k, '__name__', str(k)) for k in rest]} fits {plain!r}")

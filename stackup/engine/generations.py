@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 
+from stackup.classes import replace
 from stackup.planner.desired import Desired
 
 KEEP = 10  # past generations that stay to be looked at
@@ -12,9 +12,9 @@ KEEP = 10  # past generations that stay to be looked at
 
 def pin(desired: Desired, digests: Mapping[str, str]) -> Desired:
     """The wish with every image fixed to a digest. `digests`: reference -> manifest digest."""
-    images = {k: dataclasses.replace(i, digest=digests.get(i.reference)) for k, i in desired.images.items()}
-    services = {k: dataclasses.replace(s, digest=digests.get(s.image)) for k, s in desired.services.items()}
-    return dataclasses.replace(desired, images=images, services=services)
+    images = {k: replace(i, digest=digests.get(i.reference)) for k, i in desired.images.items()}
+    services = {k: replace(s, digest=digests.get(s.image)) for k, s in desired.services.items()}
+    return replace(desired, images=images, services=services)
 
 
 def with_dependencies(desired: Desired, services: Collection[str]) -> frozenset[str]:
@@ -46,4 +46,4 @@ def merge(desired: Desired, before: Desired | None, services: Collection[str]) -
         if name not in chosen and name in desired.services
     }  # fmt: skip
     wished = {n: s for n, s in desired.services.items() if n in chosen} | kept
-    return dataclasses.replace(desired, services={n: wished[n] for n in desired.services if n in wished})
+    return replace(desired, services={n: wished[n] for n in desired.services if n in wished})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import sys
 import time
 
+from stackup.classes import replace
 from stackup.engine import containers, execs, health, restart, running
 from stackup.engine.records import ContainerRecord
 from stackup.engine.views import Replica
@@ -79,9 +79,9 @@ class Keeper:
         the container goes on."""
         live = self._world.live.get(replica.id or "")
         if live is not None and (kills := running.oom_kills(live)):
-            return dataclasses.replace(replica, oom_kills=kills)
+            return replace(replica, oom_kills=kills)
         if replica.id in self._timers:
-            return dataclasses.replace(replica, state="restarting", next_start=self._timers[replica.id][1])
+            return replace(replica, state="restarting", next_start=self._timers[replica.id][1])
         return replica
 
     # Health

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
 from typing import TYPE_CHECKING
 
-from stackup.classes import dataclass
+from stackup.classes import dataclass, field
 from stackup.engine import identity, processes
 from stackup.engine.ends import UNSEEN
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records

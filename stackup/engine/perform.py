@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from stackup.classes import dataclass, field
 from stackup.engine import containers, running, volumes, waiting
 from stackup.engine.keeper import Keeper
 from stackup.engine.records import ContainerRecord
@@ -28,7 +27,7 @@ from stackup.planner.operations import (
 from stackup.spec.model import Service
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class Performer:
     """`desired`: the wish the plan comes from, None where the verb changes no wish. `holds`: a stop is the user's."""
 
@@ -39,7 +38,7 @@ class Performer:
     generation: int
     report: Reporter
     holds: bool = False
-    _made: dict[tuple[str, int], str] = dataclasses.field(default_factory=dict)
+    _made: dict[tuple[str, int], str] = field(default_factory=dict)
 
     async def __call__(self, node: str, operation: Operation) -> str | None:
         match operation:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stackup import paths
-from stackup.classes import dataclass
+from stackup.classes import dataclass, replace
 from stackup.engine import client, generations, notes, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost
@@ -51,7 +50,7 @@ def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connec
     plan = reconcile(desired, observed, options)
     proc = host.proc if host else "/proc"
     closed = notes.closed(desired, plan, proc)
-    told = dataclasses.replace(plan, notes=(*notes.opened(desired, plan), *closed))
+    told = replace(plan, notes=(*notes.opened(desired, plan), *closed))
     return Drawn(desired, observed, told, closed)
 
 

@@ -5,12 +5,12 @@ A field listed in `json` is stored as canonical JSON of its plain form; bool fie
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, get_type_hints
 
+from stackup.classes import fields
 from stackup.db import Database, Row
 from stackup.oci import canonical_json
 from stackup.values import from_plain, to_plain
@@ -28,7 +28,7 @@ class Table(Generic[T]):
     def __init__(self, kind: type[T], name: str, key: str, json: Mapping[str, Any] | None = None) -> None:
         self._kind = kind
         self._json = dict(json or {})
-        self._columns = tuple(f.name for f in dataclasses.fields(kind))  # type: ignore[arg-type]
+        self._columns = tuple(f.name for f in fields(kind))  # type: ignore[arg-type]
         hints = get_type_hints(kind)
         self._bools = frozenset(c for c in self._columns if hints[c] is bool)
         listed = ", ".join(self._columns)

@@ -7,11 +7,11 @@ the addresses and the record outlast it, so a restart finds them again.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import signal as signals
 import time
 from collections.abc import Iterable
 
+from stackup.classes import replace
 from stackup.engine import bundle, containers, groups, processes
 from stackup.engine.ends import describe
 from stackup.engine.records import ContainerRecord
@@ -203,6 +203,6 @@ async def update(world: World, container_id: str, service: Service) -> None:
     if live is not None and record.service.resources != service.resources:
         live.group.update(bundle.resources(service.resources))
     if service.network_mode == "bridge" and record.service.ports != service.ports:
-        await world.networks.ports.publish(world, dataclasses.replace(record, service=service))
+        await world.networks.ports.publish(world, replace(record, service=service))
     world.records.change_container(container_id, service=service)
     world.networks.changed(record.stack)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable
 
+from stackup.classes import fields
 from stackup.engine import identity, observe
 from stackup.engine.records import ContainerRecord, Records
 from stackup.engine.views import Inspected, InspectedReplica, Published, Replica, StackRow
@@ -112,9 +112,9 @@ def inspect(host: Host, records: Records, stack: str, service: str, rows: Iterab
 
 
 def _inspected(host: Host, records: Records, row: Replica) -> InspectedReplica:
-    fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+    known = {f.name: getattr(row, f.name) for f in fields(row)}
     checks = records.checks(row.id) if row.id else ()
-    return InspectedReplica(**fields, checks=checks, spec=_spec(host, row.id))
+    return InspectedReplica(**known, checks=checks, spec=_spec(host, row.id))
 
 
 def _spec(host: Host, container_id: str | None) -> Document | None:

@@ -5,10 +5,10 @@ Stdlib only. Values are told as a user would write them: `64M`, `10s`, `data:/da
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stackup.classes import dataclass, fields, is_dataclass
 from stackup.planner.fields import VERDICTS, Verdict
 from stackup.planner.states import size as size
 from stackup.spec.model import Port, Service, VolumeMount
@@ -23,7 +23,7 @@ _SECONDS = frozenset(
 _LONGEST = 60
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One field that differs. `field` is dotted (`environment.PORT`), `place` is `stack.yaml:14` or None."""
 
@@ -70,8 +70,8 @@ def _differences(old: Any, new: Any, field: str, pattern: str) -> Iterator[tuple
     """(field, its key in the table, old, new); None stands for a key that a mapping does not have."""
     if old == new:
         return
-    if dataclasses.is_dataclass(old) and type(old) is type(new):
-        for one in dataclasses.fields(old):
+    if is_dataclass(old) and type(old) is type(new):
+        for one in fields(old):
             below = getattr(old, one.name), getattr(new, one.name)
             yield from _differences(*below, _dot(field, one.name), _dot(pattern, one.name))
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -119,7 +119,7 @@ def _text(value: Any) -> str:
         return f"{value.source or value.type}:{value.target}{':ro' if value.read_only else ''}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_text(v) for v in value) + "]"
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        said = [(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)]
+    if is_dataclass(value) and not isinstance(value, type):
+        said = [(f.name, getattr(value, f.name)) for f in fields(value)]
         return "{" + ", ".join(f"{k}: {_text(v)}" for k, v in said if v not in (None, (), "")) + "}"
     return str(value).replace("\n", "\\n") or '""'

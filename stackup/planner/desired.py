@@ -5,9 +5,8 @@ generations, stdlib only. Nothing in it is left to interpret; `values.to_plain` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from stackup.classes import dataclass
+from stackup.classes import dataclass, field
 from stackup.spec.model import Image, Network, Service, Volume
 
 VERSION = 1

@@ -6,11 +6,9 @@ hands its prerequisites on to those who waited for it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 
-from stackup.classes import dataclass
+from stackup.classes import dataclass, field, replace
 from stackup.planner.observed import Observed
 from stackup.planner.operations import (
     AwaitService,
@@ -83,10 +81,10 @@ class Plan:
         for node in self.nodes:
             after = _unique(p for one in node.after for p in replaced.get(one, (one,)))
             if wanted(node):
-                kept.append(dataclasses.replace(node, after=after))
+                kept.append(replace(node, after=after))
             else:
                 replaced[node.id] = after
-        return dataclasses.replace(self, nodes=tuple(kept))
+        return replace(self, nodes=tuple(kept))
 
     def resolve(self, digests: Mapping[str, str], observed: Observed) -> Plan:
         """What is left once images are built: conditional operations become definite or fall away; none is added.
@@ -106,8 +104,8 @@ class Plan:
             return True
 
         left = self.keep(stays)
-        settled = [dataclasses.replace(n, operation=_definite(n.operation, digests)) for n in left.nodes]
-        return _without_idle_waits(dataclasses.replace(left, nodes=tuple(settled)))
+        settled = [replace(n, operation=_definite(n.operation, digests)) for n in left.nodes]
+        return _without_idle_waits(replace(left, nodes=tuple(settled)))
 
     def lines(self) -> tuple[str, ...]:
         """Every operation on a line, with its cause and what it waits for. Stable: tests compare it."""
@@ -153,7 +151,7 @@ def _definite(operation: Operation, digests: Mapping[str, str]) -> Operation:
         return operation
     if operation.cause == if_changed(f"image:{_image(operation, 'unless_unchanged')}"):
         settled["cause"] = "image changed"
-    return dataclasses.replace(operation, **settled)  # type: ignore[arg-type]
+    return replace(operation, **settled)  # type: ignore[arg-type]
 
 
 def if_changed(image: str) -> str:

@@ -6,9 +6,7 @@ same happens for the same reason are one line too.
 
 from __future__ import annotations
 
-from dataclasses import field
-
-from stackup.classes import dataclass
+from stackup.classes import dataclass, field
 from stackup.planner.operations import (
     AwaitService,
     BuildImage,

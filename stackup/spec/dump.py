@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from stackup.classes import fields, is_dataclass, is_default
 from stackup.spec import units
 from stackup.spec.layers import Layer
 from stackup.spec.model import Healthcheck, Image, Network, Restart, Service, Stack, Volume, VolumeMount
@@ -54,16 +55,15 @@ def dump(stack: Stack, format: Literal["yaml", "json"] = "yaml") -> str:
 def _fields(value: Any, forms: Mapping[str, Callable[[Any], Any]] = {}) -> dict[str, Any]:
     """The fields of a dataclass that differ from their default. `forms`: how some of them are written."""
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(value):
+    for field in fields(value):
         item = getattr(value, field.name)
-        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-        if item != default:
+        if not is_default(field, item):
             found[field.name] = forms[field.name](item) if field.name in forms else _plain(item)
     return found
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, type):
         return _fields(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

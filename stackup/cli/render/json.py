@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from stackup.classes import fields, is_dataclass
 
 
 def dump(value: Any) -> str:
@@ -15,10 +16,10 @@ def dump(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Unlike `values.to_plain` no default is left out: who reads this does not know our defaults."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, type):
         kind = getattr(type(value), "kind", None)
         head = {"kind": kind} if isinstance(kind, str) else {}
-        return head | {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return head | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list | set | frozenset):

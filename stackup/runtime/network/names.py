@@ -9,9 +9,8 @@ meant. Names are lower-case, without the final dot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from stackup.classes import dataclass
+from stackup.classes import dataclass, field
 from stackup.runtime.network.values import State
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from stackup.classes import dataclass
@@ -36,7 +35,7 @@ class Finding:
 
     network: str | None
     about: str
-    faults: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = ()
 
 
 def compare(
