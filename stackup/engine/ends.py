@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal as signals
 from typing import Protocol
 
-
 UNSEEN = "ended, nobody knows how"
 
 

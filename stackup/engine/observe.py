@@ -12,8 +12,8 @@ import socket
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from stackup.classes import dataclass, field
-from stackup.engine import identity, processes
+from stackup.classes import dataclass, field, replace
+from stackup.engine import identity, limits, processes
 from stackup.engine.ends import UNSEEN
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records
 from stackup.errors import StackupError
@@ -30,6 +30,7 @@ from stackup.planner.observed import (
 from stackup.runtime.network.values import host_link
 
 if TYPE_CHECKING:
+    from stackup.runtime.cgroups.driver import Driver
     from stackup.spec.model import Loaded
 
 
@@ -68,10 +69,10 @@ def foreign(host: Host | None, desired: Desired) -> Mapping[str, str | None]:
     return {r: store.resolve(host, r) for r in sorted(references)}
 
 
-def machine(host: Host, records: Records, stack: str) -> Machine:
-    """The machine half, from records and kernel."""
+def machine(host: Host, records: Records, stack: str, cgroups: Driver | None = None) -> Machine:
+    """The machine half, from records and kernel. `cgroups`: look at the limits of what runs, too."""
     boot = identity.boot_id(host)
-    found = tuple(_container(host, boot, c) for c in records.containers(stack))
+    found = tuple(_container(host, boot, c, cgroups) for c in records.containers(stack))
     networks = records.networks(stack)
     lacking = _lacking(host, records, networks, {c.id for c in found if c.state == "running"}) if networks else {}
     volumes = tuple(v.key for v in records.volumes(stack) if v.key and os.path.isdir(host.volume(v.name)))
@@ -105,11 +106,15 @@ def vanished(boot: str, record: ContainerRecord) -> str:
     return UNSEEN if record.boot_id == boot else "the machine was restarted"
 
 
-def _container(host: Host, boot: str, record: ContainerRecord) -> ObservedContainer:
+def _container(host: Host, boot: str, record: ContainerRecord, cgroups: Driver | None) -> ObservedContainer:
     state = state_of(host, boot, record)
-    unseen = state != record.state
+    unseen, service = state != record.state, record.service
+    if cgroups and state == "running":
+        held_to = limits.as_they_are(cgroups.open(record.cgroup), service.resources)
+        if held_to != service.resources:
+            service = replace(service, resources=held_to)
     return ObservedContainer(
-        id=record.id, service_name=record.service_name, number=record.number, state=state, service=record.service,
+        id=record.id, service_name=record.service_name, number=record.number, state=state, service=service,
         digest=record.digest, health=record.health if state == "running" else "none", held=record.held,
         exit_code=None if unseen else record.exit_code, exit=vanished(boot, record) if unseen else record.exit,
     )  # fmt: skip

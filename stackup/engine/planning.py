@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from stackup import paths
 from stackup.classes import dataclass, replace
@@ -12,7 +13,7 @@ from stackup.engine import records as state
 from stackup.engine.client import Client, Lost
 from stackup.engine.observe import Machine
 from stackup.engine.views import Outcome, Published, UpResult
-from stackup.errors import Conflict, NotFound
+from stackup.errors import Conflict, NotFound, StackupError
 from stackup.events import Reporter, Warned
 from stackup.oci import Document
 from stackup.paths import Host
@@ -23,6 +24,9 @@ from stackup.planner.plan import Plan
 from stackup.planner.reconcile import Options, reconcile, scope
 from stackup.spec.model import Loaded
 from stackup.values import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from stackup.runtime.cgroups.driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,16 @@ def _machine(host: Host | None, stack: str, connection: Client | None) -> Machin
     if records is None:
         return Machine()
     with records:
-        return observe.machine(host, records, stack)
+        return observe.machine(host, records, stack, _cgroups(host))
+
+
+def _cgroups(host: Host) -> Driver | None:
+    from stackup.runtime.cgroups import driver
+
+    try:
+        return driver.detect(host.cgroup_fs)
+    except StackupError:
+        return None
 
 
 def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:

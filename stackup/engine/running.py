@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterable
 
 from stackup.classes import replace
-from stackup.engine import bundle, containers, groups, processes
+from stackup.engine import bundle, containers, groups, limits, processes
 from stackup.engine.ends import describe
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
 from stackup.errors import BadInput, StackupError
 from stackup.runtime.channel import close_all
-from stackup.spec.model import Service
+from stackup.spec.model import Resources, Service
 
 
 async def launch(world: World, container_id: str) -> None:
@@ -197,10 +197,14 @@ def signal_number(name: str) -> int:
     return int(found)
 
 
+def _other_limits(live: Live, applied: Resources, wished: Resources) -> bool:
+    return applied != wished or limits.as_they_are(live.group, wished) != wished
+
+
 async def update(world: World, container_id: str, service: Service) -> None:
     """Apply the values that a running container can take; the record then says them."""
     record, live = world.record(container_id), world.live.get(container_id)
-    if live is not None and record.service.resources != service.resources:
+    if live is not None and _other_limits(live, record.service.resources, service.resources):
         live.group.update(bundle.resources(service.resources))
     if service.network_mode == "bridge" and record.service.ports != service.ports:
         await world.networks.ports.publish(world, replace(record, service=service))

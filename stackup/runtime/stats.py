@@ -28,6 +28,15 @@ class Stats:
         return 100 * self.memory_bytes / self.memory_limit if self.memory_limit else None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a group as the kernel has them: bytes, cores, a count. None: unlimited."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
 def cpu_percent(earlier: Stats, later: Stats, seconds: float) -> float:
     """Processor time between two samples as a share of one core: 150.0 is one core and a half.
 

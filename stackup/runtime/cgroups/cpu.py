@@ -11,6 +11,7 @@ from stackup.oci import Document
 PERIOD = 100_000  # microseconds, the kernel's default
 UNLIMITED = -1
 SHARES = 1024  # v1's default
+QUOTA, EVERY = "cpu.cfs_quota_us", "cpu.cfs_period_us"
 _LEAST_QUOTA, _LONGEST_PERIOD = 1_000, 1_000_000  # microseconds, kernel/sched/core.c
 
 
@@ -36,13 +37,18 @@ def wanted(resources: Document) -> Cpu:
     return Cpu(quota, period, shares)
 
 
+def cores(quota: str, period: str) -> float | None:
+    """The two numbers as the kernel tells them -> cores; None: unlimited."""
+    return int(quota) / int(period) if quota.strip().isdigit() else None
+
+
 def v1(want: Cpu, *, fresh: bool) -> list[tuple[str, str]]:
     """(file, content) in the order to write."""
     files: list[tuple[str, str]] = []
     if not fresh or want.quota != UNLIMITED:
         if not fresh or want.period != PERIOD:
-            files.append(("cpu.cfs_period_us", str(want.period)))
-        files.append(("cpu.cfs_quota_us", str(want.quota)))
+            files.append((EVERY, str(want.period)))
+        files.append((QUOTA, str(want.quota)))
     if not fresh or want.shares is not None:
         files.append(("cpu.shares", str(want.shares or SHARES)))
     return files

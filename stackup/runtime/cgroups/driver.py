@@ -15,7 +15,7 @@ from typing import Protocol
 
 from stackup.classes import dataclass
 from stackup.oci import Document
-from stackup.runtime.stats import Stats
+from stackup.runtime.stats import Limits, Stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,9 @@ class Group(Protocol):
         """
 
     def stats(self) -> Stats: ...
+
+    def limits(self) -> Limits:
+        """What the kernel holds the group to now, whoever wrote it."""
 
     def oom_kills(self) -> int:
         """How many processes of the group the OOM killer has ended."""

@@ -16,7 +16,7 @@ from stackup.oci import Document
 from stackup.runtime.cgroups import cpu, devices, memory, pids, tree
 from stackup.runtime.cgroups.driver import CgroupJoin, Group
 from stackup.runtime.cgroups.files import KERNEL, Files, limit, table
-from stackup.runtime.stats import Stats
+from stackup.runtime.stats import Limits, Stats
 
 _OWN = ("pids", "memory", "cpu", "cpuacct")  # pids first: it tells whether a group exists
 _SHARED_DEVICES = "default"
@@ -171,6 +171,13 @@ class V1Group:
             pids=int(self._read("pids", "pids.current")) if self._has("pids") else len(self.pids()),
             pids_limit=limit(self._read("pids", pids.MAX)) if self._has("pids") else None,
         )  # fmt: skip
+
+    def limits(self) -> Limits:
+        return Limits(
+            memory=limit(self._read("memory", memory.LIMIT)) if self._has("memory") else None,
+            cpus=cpu.cores(self._read("cpu", cpu.QUOTA), self._read("cpu", cpu.EVERY)) if self._has("cpu") else None,
+            pids=limit(self._read("pids", pids.MAX)) if self._has("pids") else None,
+        )
 
     def oom_kills(self) -> int:
         if not self._has("memory"):

@@ -12,7 +12,7 @@ from stackup.runtime.cgroups import cpu, memory, pids, tree
 from stackup.runtime.cgroups.driver import CgroupJoin, Group
 from stackup.runtime.cgroups.files import KERNEL, Files, limit, table
 from stackup.runtime.cgroups.v1 import require
-from stackup.runtime.stats import Stats
+from stackup.runtime.stats import Limits, Stats
 
 _USED = ("cpu", "memory", "pids")
 
@@ -145,6 +145,13 @@ class V2Group:
             oom_kills=self.oom_kills(), cpu_ns=times.get("usage_usec", 0) * 1000,
             throttled_ns=times.get("throttled_usec", 0) * 1000,
             pids=int(self._optional("pids.current") or len(self.pids())), pids_limit=limit(self._optional("pids.max")),
+        )  # fmt: skip
+
+    def limits(self) -> Limits:
+        quota, _, period = (self._optional("cpu.max") or "max 100000").partition(" ")
+        return Limits(
+            memory=limit(self._optional("memory.max")), cpus=cpu.cores(quota, period),
+            pids=limit(self._optional("pids.max")),
         )  # fmt: skip
 
     def oom_kills(self) -> int:
