@@ -25,6 +25,7 @@ MAY: dict[str, tuple[str, ...]] = {
 # a library or a kind of call -> the modules that may have it
 ONLY: dict[str, tuple[str, ...]] = {
     "ctypes": ("linux",),
+    "dataclasses": ("classes", "spec.dump"),
     "subprocess": ("programs",),
     "apsw": ("db",),
     "sqlite3": (),
