@@ -21,7 +21,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import stat
 import struct
 import time
@@ -154,7 +153,7 @@ def _spread(folder: str) -> None:
 def _write_format(root: str) -> None:
     """Last, and with O_EXCL semantics (link), so that two first runs at once agree on one id."""
     temporary = os.path.join(root, "tmp", f"format.{os.getpid()}")
-    value = {"format": FORMAT, "id": secrets.token_hex(3)}
+    value = {"format": FORMAT, "id": os.urandom(3).hex()}
     write_atomically(temporary, json.dumps(value).encode() + b"\n")
     try:
         os.link(temporary, os.path.join(root, "format"))
@@ -189,7 +188,7 @@ def _check_empty(root: str) -> None:
 
 def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
     """Temp file beside it, fsync, rename: after a crash the old content or the new one is there, never half."""
-    temporary = f"{path}.{secrets.token_hex(4)}~"
+    temporary = f"{path}.{os.urandom(4).hex()}~"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,5 +103,5 @@ def created() -> str:
 
 def architecture() -> str:
     """GOARCH of this machine, as image-spec wants it."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return _ARCHITECTURES.get(machine, machine)

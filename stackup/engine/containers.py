@@ -7,7 +7,6 @@ folder first, the record last. Whatever a crash leaves between is found in the j
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 
@@ -48,7 +47,7 @@ def _intend(
 ) -> tuple[ContainerRecord, int]:
     wished = desired.services[service_name]
     assert wished.digest is not None, f"service:{service_name} has no image pinned"
-    container_id = secrets.token_hex(6)
+    container_id = os.urandom(6).hex()
     with world.records.step():
         base = None
         if wished.service.userns_mode != "host":

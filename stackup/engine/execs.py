@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import signal as signals
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ async def begin(
     spec = containers.read_bundle(world, container_id)
     process = bundle.exec_process(spec, list(argv), env=env, cwd=cwd, tty=tty)
     annotations = spec.get("annotations") or {}
-    exec_id = secrets.token_hex(6)
+    exec_id = os.urandom(6).hex()
     ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
     world.execs[exec_id] = ended
     chosen = user if user is not None else annotations.get("stackup.user")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import secrets
 import signal as signals
 import socket
 import threading
@@ -67,7 +66,7 @@ class Runner:
         """The exit status, 128 + n for signal n. Raises StackupError where the sandbox cannot be made."""
         if os.geteuid() != 0:
             raise Unsupported("only root can run the commands of a build yet", hint="sudo stackup build")
-        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
         spec = sandbox(name, argv, env, cwd, network)
         spawner = self._take(name)
         group = None

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -63,6 +61,8 @@ def needed(service: Service, container_id: str, image_config: Document, names: M
 
 
 def anonymous_name(container_id: str, target: str) -> str:
+    import hashlib  # here: it brings OpenSSL, and hardly any service has such a volume
+
     return f"{container_id}_{hashlib.sha256(target.encode()).hexdigest()[:12]}"
 
 
@@ -105,7 +105,7 @@ def make_folder(host: Host, name: str) -> None:
 
 
 def _aside(host: Host) -> str:
-    path = os.path.join(host.tmp, f"volume.{secrets.token_hex(6)}")
+    path = os.path.join(host.tmp, f"volume.{os.urandom(6).hex()}")
     os.mkdir(path, 0o755)
     os.chmod(path, 0o755)  # whatever our umask is
     return path
@@ -132,7 +132,7 @@ def refuse_in_use(records: Records, name: str) -> None:
 
 def remove_files(host: Host, name: str) -> None:
     """Take the folder away, all at once for whoever looks. Not there is no error."""
-    gone = os.path.join(host.tmp, f"volume.{secrets.token_hex(6)}")
+    gone = os.path.join(host.tmp, f"volume.{os.urandom(6).hex()}")
     try:
         os.rename(host.volume(name), gone)
         shutil.rmtree(gone)

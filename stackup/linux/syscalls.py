@@ -11,7 +11,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import struct
 
 # clone(2), unshare(2), setns(2)
@@ -67,7 +66,7 @@ _NUMBERS = {
     "x86_64": {"pivot_root": 155, "capget": 125, "capset": 126, "seccomp": 317, "keyctl": 250, **_COMMON},
     "aarch64": {"pivot_root": 41, "capget": 90, "capset": 91, "seccomp": 277, "keyctl": 219, **_COMMON},
 }
-ARCHITECTURE = platform.machine()
+ARCHITECTURE = os.uname().machine
 _NR = _NUMBERS.get(ARCHITECTURE, _COMMON)
 
 # PyDLL keeps the interpreter's lock: a child of clone3 wakes up holding it, as after fork.

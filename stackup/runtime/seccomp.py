@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import platform
 import struct
 from collections.abc import Collection, Iterable, Mapping
 
@@ -99,7 +98,7 @@ def numbers(machine: str) -> dict[str, int]:
 
 
 def _known(machine: str | None) -> str:
-    name = machine or platform.machine()
+    name = machine or os.uname().machine
     if name not in ARCHITECTURES:
         raise Unsupported(
             f"no seccomp profile for the architecture {name}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Collection
 
 from stackup import oci, paths
@@ -50,7 +49,7 @@ def _remove_trees(host: Host, graph: Graph) -> None:
     known = {oci.digest_hex(d) for d in graph.layers()}
     for name in os.listdir(host.trees):
         if name not in known:
-            away = os.path.join(host.tmp, trees.PREFIX + "gone-" + secrets.token_hex(6))
+            away = os.path.join(host.tmp, trees.PREFIX + "gone-" + os.urandom(6).hex())
             os.rename(os.path.join(host.trees, name), away)
             trees.remove_folder(away)
 

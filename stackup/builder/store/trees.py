@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 
@@ -51,7 +50,7 @@ def sweep(host: Host) -> None:
 @contextlib.contextmanager
 def scratch(host: Host) -> Iterator[str]:
     """A private folder on the store's file system, for one step; gone afterwards."""
-    folder = os.path.join(host.tmp, PREFIX + secrets.token_hex(6))
+    folder = os.path.join(host.tmp, PREFIX + os.urandom(6).hex())
     os.mkdir(folder, 0o700)
     try:
         yield folder

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import socket
 import struct
 from collections.abc import Callable
@@ -95,7 +94,7 @@ class Forwarder:
 
     async def _over_udp(self, resolver: str, question: bytes) -> bytes:
         # An id and a port of its own for each question, so that an answer is hard to forge.
-        own = secrets.token_bytes(2) + question[2:]
+        own = os.urandom(2) + question[2:]
         loop = asyncio.get_running_loop()
         response: asyncio.Future[bytes] = loop.create_future()
         transport, _ = await loop.create_datagram_endpoint(
