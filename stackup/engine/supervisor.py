@@ -7,9 +7,15 @@ spawner, when no stack is left and nobody is connected.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import sys
+
+if __name__ == "__main__":
+    # asyncio does without TLS where it is not there; nobody speaks it here. It would be 20 ms of each start, and 2 MB.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+
+import asyncio
+import gc
+import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,6 +70,7 @@ class Supervisor:
             self.handlers.resume()
             self.server = Server(_listener(found), self.handlers, self._idle)
             asyncio.get_running_loop().call_later(_FIRST_CONNECTION, self._idle)
+            gc.freeze()  # what is loaded stays: no collection has to walk through it
             await self._ended.wait()
         except Exception:
             traceback.print_exc()  # before the channel closes: the spawner ends a supervisor that has let go of it
