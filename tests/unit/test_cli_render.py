@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json as stdjson
+import shutil
 import sys
 from typing import Any
 
@@ -222,14 +223,55 @@ def test_completion_knows_every_verb(shell: str, capsys: pytest.CaptureFixture[s
     assert all(verb in script for verb in app.VERBS)
 
 
-@pytest.mark.parametrize("shell", ["bash"])
-def test_the_completion_script_completes(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("-C x lo", "logs"),
+        ("--color a", "auto always"),
+        ("ps --format j", "json"),
+        ("logs --since x", ""),
+        ("logs w", "web"),
+        ("-C x -q up w", "web"),
+        ("build sh", "shared"),
+        ("image i", "inspect"),
+        ("image rm shop/w", "shop/web"),
+        ("rmi shop/w", "shop/web"),
+        ("completion f", "fish"),
+        ("uninstall --y", "--yes"),
+    ],
+)
+def test_the_bash_completion_completes(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert completed(capsys, line) == words
+
+
+def test_completion_asks_about_the_stack_that_the_globals_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert completed(capsys, "-p n -C elsewhere logs elsewhere-") == "elsewhere-web"
+
+
+def completed(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """What the script offers for the last word; `stackup` answers what a stack with a service and images would."""
     import subprocess
 
     from .cli_values import run
 
-    script = run(capsys, "completion", shell).out
-    ask = 'COMP_WORDS=(stackup -C x lo); COMP_CWORD=3; _stackup; echo "${COMPREPLY[@]}"; '
-    ask += 'COMP_WORDS=(stackup image i); COMP_CWORD=2; _stackup; echo "${COMPREPLY[@]}"'
-    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["logs", "inspect"]
+    answers = """stackup() { case "$*" in
+      "-p n -C elsewhere config --services") echo elsewhere-web ;;
+      *"config --services") echo web; echo store ;;
+      *"config --images") echo shared ;;
+      *"image ls") echo "IMAGE  DIGEST"; echo "shop/web  123456" ;;
+    esac; }"""
+    ask = f'COMP_WORDS=(stackup {line}); COMP_CWORD={len(line.split())}; _stackup; echo "${{COMPREPLY[@]}}"'
+    text = "\n".join((answers, run(capsys, "completion", "bash").out, ask))
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+def test_the_fish_completion_completes(capsys: pytest.CaptureFixture[str]) -> None:
+    import subprocess
+
+    from .cli_values import run
+
+    text = run(capsys, "completion", "fish").out
+    for line, word in (("stackup lo", "logs"), ("stackup -C x image i", "inspect"), ("stackup completion f", "fish")):
+        done = subprocess.run(["fish", "-c", f"{text}\ncomplete -C '{line}'"], capture_output=True, text=True)
+        assert done.stdout.split("\t")[0].strip() == word
