@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackup.cli import output
+from stackup.cli import bring
 from stackup.cli.arguments import Format, Services, new_app, settings_of
-from stackup.cli.settings import Settings, check_services, did_you_mean, refuse_paths
-from stackup.errors import BadInput, Interrupted, Unsupported
+from stackup.cli.settings import did_you_mean
+from stackup.errors import BadInput, Interrupted
 
 if TYPE_CHECKING:
     from stackup.spec.model import Stack
@@ -33,57 +31,7 @@ def up(
 
     Returns when all operations are done, what depends_on asks for included. Only what changed is touched.
     """
-    from stackup.cli.render import text
-    from stackup.cli.render.progress import reporter
-    from stackup.engine import verbs
-
-    settings = settings_of(context)
-    refuse_paths(services or (), settings, "up")
-    loaded = settings.load()
-    if os.geteuid() != 0:
-        raise Unsupported(
-            "only root can run services yet",
-            hint="sudo stackup up; any user may plan, config, graph, and build images whose layers run no command",
-        )
-    stack, chosen = loaded.stack, services or []
-    check_services(chosen, stack.services, settings, "up")
-    began = time.time()
-    try:
-        with reporter(settings.quiet) as report:
-            result = verbs.up(settings.root_path(), loaded, chosen, wait=wait, report=report)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "interrupted; what was done stands", hint="`stackup up` goes on from here, `stackup down` takes it away"
-        ) from None
-    if not result.changed and not settings.quiet:
-        output.say("nothing to do")
-    for port in result.published:
-        print(text.published_line(port))
-    if foreground:
-        return _foreground(settings, stack.name, chosen, began)
-    return 0
-
-
-def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:
-    """Follow logs until Ctrl-C, then stop; Ctrl-C again kills."""
-    from stackup.cli.look import follow_logs
-    from stackup.cli.render.progress import reporter
-    from stackup.engine import verbs
-
-    root = settings.root_path()
-    try:
-        follow_logs(root, stack, services, verbs.ps(root, stack), follow=True, since=since)
-        return 0
-    except KeyboardInterrupt:
-        output.say("stopping; Ctrl-C again kills")
-    try:
-        with reporter(settings.quiet) as report:
-            verbs.stop(root, stack, services, report=report)
-    except KeyboardInterrupt:
-        output.say("killing")
-        with reporter(settings.quiet) as report:
-            verbs.kill(root, stack, services, report=report)
-    return 130
+    return bring.up(settings_of(context), services or (), wait=wait, foreground=foreground)
 
 
 @app.command()
@@ -94,22 +42,7 @@ def down(
     ] = False,
 ) -> int:
     """Stop and take away the stack. Volumes stay unless -v is given."""
-    from stackup.cli.render.progress import reporter
-    from stackup.engine import verbs
-
-    settings = settings_of(context)
-    stack = settings.stack()
-    try:
-        with reporter(settings.quiet) as report:
-            count = verbs.down(settings.root_path(), stack, volumes=volumes, report=report)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "interrupted; what was taken away stays away",
-            hint="`stackup down` goes on from here, `stackup kill` ends what does not stop",
-        ) from None
-    if not count and not settings.quiet:
-        output.say(f"{stack} is not up")
-    return 0
+    return bring.down(settings_of(context), volumes=volumes)
 
 
 @app.command()
@@ -122,23 +55,7 @@ def plan(
     format: Format = "text",
 ) -> int:
     """Show what up would do and why: every change with its field, its line and what it means. Changes nothing."""
-    from stackup.engine import verbs
-
-    settings = settings_of(context)
-    refuse_paths(services or (), settings, "plan")
-    loaded = settings.load()
-    chosen = services or []
-    check_services(chosen, loaded.stack.services, settings, "plan")
-    found = verbs.plan(settings.root_path(), loaded, chosen)
-    if format == "json":
-        from stackup.cli.render import json
-
-        print(json.dump(found))
-    else:
-        print(found.text() or f"nothing to do: {loaded.stack.name} is as the file says")
-        for note in found.notes:
-            print(f"note: {note}")
-    return found.detailed_status if detailed else 0
+    return bring.plan(settings_of(context), services or (), format, detailed=detailed)
 
 
 @app.command()

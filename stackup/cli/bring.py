@@ -1,0 +1,105 @@
+"""What up, down and plan do: load the file, call the engine, tell what it answers. Used by Typer and by the quick path
+alike."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from stackup.cli import output
+from stackup.cli.look import Format
+from stackup.cli.settings import Settings, check_services, refuse_paths
+from stackup.errors import Interrupted, Unsupported
+
+
+def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreground: bool = False) -> int:
+    """Returns when all operations are done; with `foreground` after Ctrl-C."""
+    from stackup.cli.render import text
+    from stackup.cli.render.progress import reporter
+    from stackup.engine import verbs
+
+    refuse_paths(services, settings, "up")
+    loaded = settings.load()
+    if os.geteuid() != 0:
+        raise Unsupported(
+            "only root can run services yet",
+            hint="sudo stackup up; any user may plan, config, graph, and build images whose layers run no command",
+        )
+    stack = loaded.stack
+    check_services(services, stack.services, settings, "up")
+    began = time.time()
+    try:
+        with reporter(settings.quiet) as report:
+            result = verbs.up(settings.root_path(), loaded, services, wait=wait, report=report)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; what was done stands", hint="`stackup up` goes on from here, `stackup down` takes it away"
+        ) from None
+    if not result.changed and not settings.quiet:
+        output.say("nothing to do")
+    for port in result.published:
+        print(text.published_line(port))
+    if foreground:
+        return _foreground(settings, stack.name, services, began)
+    return 0
+
+
+def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:
+    """Follow logs until Ctrl-C, then stop; Ctrl-C again kills."""
+    from stackup.cli.look import follow_logs
+    from stackup.cli.render.progress import reporter
+    from stackup.engine import verbs
+
+    root = settings.root_path()
+    try:
+        follow_logs(root, stack, services, verbs.ps(root, stack), follow=True, since=since)
+        return 0
+    except KeyboardInterrupt:
+        output.say("stopping; Ctrl-C again kills")
+    try:
+        with reporter(settings.quiet) as report:
+            verbs.stop(root, stack, services, report=report)
+    except KeyboardInterrupt:
+        output.say("killing")
+        with reporter(settings.quiet) as report:
+            verbs.kill(root, stack, services, report=report)
+    return 130
+
+
+def down(settings: Settings, *, volumes: bool = False) -> int:
+    """Take the stack away."""
+    from stackup.cli.render.progress import reporter
+    from stackup.engine import verbs
+
+    stack = settings.stack()
+    try:
+        with reporter(settings.quiet) as report:
+            count = verbs.down(settings.root_path(), stack, volumes=volumes, report=report)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; what was taken away stays away",
+            hint="`stackup down` goes on from here, `stackup kill` ends what does not stop",
+        ) from None
+    if not count and not settings.quiet:
+        output.say(f"{stack} is not up")
+    return 0
+
+
+def plan(settings: Settings, services: Sequence[str], format: Format = "text", *, detailed: bool = False) -> int:
+    """Show what `up` would do."""
+    from stackup.engine import verbs
+
+    refuse_paths(services, settings, "plan")
+    loaded = settings.load()
+    check_services(services, loaded.stack.services, settings, "plan")
+    found = verbs.plan(settings.root_path(), loaded, services)
+    if format == "json":
+        from stackup.cli.render import json
+
+        print(json.dump(found))
+    else:
+        print(found.text() or f"nothing to do: {loaded.stack.name} is as the file says")
+        for note in found.notes:
+            print(f"note: {note}")
+    return found.detailed_status if detailed else 0
