@@ -75,6 +75,8 @@ class Handlers:
             number = before.number if before and before.desired == wish else records.add_generation(wish)
             performer = Performer(self.world, self.keeper, desired.stack, wish, number, request.report)
             self.world.networks.look()
+            if not plan.empty:
+                self.world.networks.ports.exchange(self.world, wish)
             outcomes = await self._apply(plan, performer, request)
             good = all(o.result == "done" for o in outcomes)
             if good:

@@ -6,9 +6,10 @@ port away. What is published is a fact in state.db, `published:<stack>/<service>
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from stackup.engine import topology
@@ -23,6 +24,7 @@ from stackup.values import from_plain, to_plain
 
 if TYPE_CHECKING:
     from stackup.engine.world import World
+    from stackup.planner.desired import Desired
 
 _STORED, _FACT = "ports:", "published:"
 
@@ -31,6 +33,7 @@ class Ports:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._sockets: dict[str, dict[str, socket.socket]] = {}  # service key -> name -> bound socket
+        self._lock = asyncio.Lock()
 
     def published(self) -> dict[str, tuple[Published, ...]]:
         """Service key -> its published ports."""
@@ -43,15 +46,63 @@ class Ports:
         Raises Conflict that names the port where somebody else has it.
         """
         key = topology.service_key(record.stack, record.service_name)
-        before = self.published().get(key, ())
-        if not record.service.ports and not before:
+        if not record.service.ports and not self.published().get(key, ()):
             return
+        async with self._lock:  # replicas of a service ask for the same ports at the same time
+            await self._publish(world, record, key)
+
+    async def _publish(self, world: World, record: ContainerRecord, key: str) -> None:
+        before = self.published().get(key, ())
         held = self._sockets.setdefault(key, {})
+        try:
+            now = await self._taken(world, record, before, held)
+        except StackupError:
+            _keep(held, before)
+            self._again(world, key, before)
+            raise
+        wanted = _keep(held, now)
+        if tuple(now) != before:
+            self._records.remember(_FACT + key, [to_plain(p) for p in now])
+        if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
+            self._store(world, key)
+
+    def exchange(self, world: World, desired: Desired) -> None:
+        """Give up what one service has, no longer wants, and another one wants: two that exchange their ports would
+        wait for each other."""
+        for key, published in self.published().items():
+            stack, _, name = key.partition("/")
+            if stack != desired.stack or name not in desired.services:
+                continue
+            kept = {_name(p.protocol, p.host_ip, p.published) for p in desired.services[name].service.ports}
+            others = {
+                (p.protocol, p.published) for other, s in desired.services.items() if other != name
+                for p in s.service.ports if p.published
+            }  # fmt: skip
+            left = tuple(
+                p for p in published
+                if _name(p.protocol, p.host_ip, p.published) in kept or (p.protocol, p.published) not in others
+            )  # fmt: skip
+            if left != published:
+                _keep(self._sockets.setdefault(key, {}), left)
+                self._records.remember(_FACT + key, [to_plain(p) for p in left])
+                self._store(world, key)
+
+    async def _taken(
+        self, world: World, record: ContainerRecord, before: tuple[Published, ...], held: dict[str, socket.socket]
+    ) -> list[Published]:
+        """Reserve each port of a service. A reservation of our own that only stands in the way goes first: one of
+        127.0.0.1:80 keeps 0.0.0.0:80 from being made."""
+        key = topology.service_key(record.stack, record.service_name)
+        wanted = {_name(p.protocol, p.host_ip, p.published) for p in record.service.ports}
+        numbers = {_number(name) for name in wanted}
+        for name in [n for n in held if n not in wanted and _number(n) in numbers]:
+            held.pop(name).close()
+            self._store(world, key)
         now: list[Published] = []
         for port in record.service.ports:
             number = port.published or _number_before(port, before, now)
             if number == 0 or _name(port.protocol, port.host_ip, number) not in held:
-                bound, number = self._reserve(key, port.host_ip, number, port.protocol)
+                bound, number = await self._reserve(world, key, port.host_ip, number, port.protocol)
                 held[_name(port.protocol, port.host_ip, number)] = bound
             now.append(
                 Published(
@@ -59,21 +110,25 @@ class Ports:
                     protocol=port.protocol,
                 )
             )  # fmt: skip
-        wanted = {_name(p.protocol, p.host_ip, p.published) for p in now}
-        for name in [n for n in held if n not in wanted]:
-            held.pop(name).close()
-        if tuple(now) != before:
-            self._records.remember(_FACT + key, [to_plain(p) for p in now])
-        if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
-            self._store(world, key)
+        return now
 
-    def _reserve(self, asker: str, host_ip: str, number: int, protocol: Protocol) -> tuple[socket.socket, int]:
+    async def _reserve(
+        self, world: World, key: str, host_ip: str, number: int, protocol: Protocol
+    ) -> tuple[socket.socket, int]:
+        try:
+            return ports.reserve(host_ip, number, protocol)
+        except Conflict:
+            await world.children.call("drop", key="")  # when this is answered, what we gave up is closed there, too
+            return self._reserve_now(key, host_ip, number, protocol)
+
+    def _reserve_now(self, key: str, host_ip: str, number: int, protocol: Protocol) -> tuple[socket.socket, int]:
+        """Raises Conflict that names the service that has the port, where it is one of this root."""
         try:
             return ports.reserve(host_ip, number, protocol)
         except Conflict as error:
-            for key, published in self.published().items():
-                if key != asker and any(_overlap(p, host_ip, number, protocol) for p in published):
-                    stack, _, service = key.partition("/")
+            for other, published in self.published().items():
+                if other != key and any(_overlap(p, host_ip, number, protocol) for p in published):
+                    stack, _, service = other.partition("/")
                     raise Conflict(
                         f"port {host_ip}:{number}/{protocol} is taken by service:{service} of stack {stack}",
                         hint="publish another one",
@@ -114,16 +169,19 @@ class Ports:
     def reserve_again(self, world: World) -> None:
         """What nobody holds any more, as the spawner died with us: the ports of what runs on."""
         for key, published in self.published().items():
-            held = self._sockets.setdefault(key, {})
-            missing = [p for p in published if _name(p.protocol, p.host_ip, p.published) not in held]
-            for one in missing:
-                try:
-                    bound, _number = self._reserve(key, one.host_ip, one.published, one.protocol)
-                    held[_name(one.protocol, one.host_ip, one.published)] = bound
-                except StackupError as error:
-                    print(f"service:{key}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
-            if missing:
-                self._store(world, key)
+            self._again(world, key, published)
+
+    def _again(self, world: World, key: str, published: Collection[Published]) -> None:
+        held = self._sockets.setdefault(key, {})
+        missing = [p for p in published if _name(p.protocol, p.host_ip, p.published) not in held]
+        for one in missing:
+            try:
+                bound, _same = self._reserve_now(key, one.host_ip, one.published, one.protocol)
+                held[_name(one.protocol, one.host_ip, one.published)] = bound
+            except StackupError as error:
+                print(f"service:{key}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
+        if missing:
+            self._store(world, key)
 
     def hand_over(self, world: World) -> None:
         for key in self._sockets:
@@ -138,6 +196,19 @@ class Ports:
 
 def _name(protocol: str, host_ip: str, number: int) -> str:
     return f"{protocol}/{host_ip}/{number}"
+
+
+def _keep(held: dict[str, socket.socket], wanted: Iterable[Published]) -> set[str]:
+    """Close all others; the names of those that are wanted."""
+    names = {_name(p.protocol, p.host_ip, p.published) for p in wanted}
+    for name in [n for n in held if n not in names]:
+        held.pop(name).close()
+    return names
+
+
+def _number(name: str) -> tuple[str, int]:
+    protocol, _address, number = name.split("/")
+    return protocol, int(number)
 
 
 def _overlap(one: Published, host_ip: str, number: int, protocol: Protocol) -> bool:

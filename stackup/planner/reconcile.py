@@ -284,7 +284,7 @@ class _Reconciler:
 
     def _ports(self, orphans: list[ObservedContainer]) -> None:
         """Who publishes a port that another one gives up waits for that."""
-        givers: dict[tuple[str, int, str], list[str]] = {}
+        givers: dict[tuple[int, str], list[str]] = {}
         for container in orphans:
             for port in released_ports(container.service.ports, ()):
                 givers.setdefault(port, []).append(f"delete {address_of(container)}")

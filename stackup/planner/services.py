@@ -110,7 +110,7 @@ class ServiceDraft:
         if anew or heavy == "replace":
             return _Replica(number, "replace", "; ".join(t for t in (anew, told) if t), seen)
         if self.digest is not None and seen.digest != self.digest:
-            return _Replica(number, "replace", "; ".join(t for t in ("image changed", told) if t), seen)
+            return _Replica(number, "replace", "; ".join(t for t in (self._image_cause(seen), told) if t), seen)
         step, cause = self._without_new_image(seen, found, told)
         if self.unbuilt is None:
             return _Replica(number, step, cause, seen, changes=found)
@@ -118,6 +118,13 @@ class ServiceDraft:
             number, "replace", if_changed(self.unbuilt), seen, conditional=True, else_=step,
             else_cause=cause, changes=found,
         )  # fmt: skip
+
+    def _image_cause(self, seen: ObservedContainer) -> str:
+        """Another image is named, or another one is behind the name."""
+        before, wished = seen.service.image, self.service.image
+        if before == wished:
+            return "image changed"
+        return str(Change("image", before, wished, "replace", self._place("image")))
 
     def _without_new_image(self, seen: ObservedContainer, found: tuple[Change, ...], told: str) -> tuple[Step, str]:
         heavy = heaviest([c.verdict for c in found])
@@ -320,13 +327,13 @@ class ServiceDraft:
         return node
 
 
-def released_ports(old: Iterable[Port], new: Iterable[Port]) -> set[tuple[str, int, str]]:
-    """(address, port, protocol) that were published and are no more."""
-    return _fixed(old) - _fixed(new)
+def released_ports(old: Iterable[Port], new: Iterable[Port]) -> set[tuple[int, str]]:
+    """(port, protocol) that were published on some address and are there no more."""
+    return {one[1:] for one in _fixed(old) - _fixed(new)}
 
 
-def wished_ports(new: Iterable[Port], old: Iterable[Port]) -> set[tuple[str, int, str]]:
-    return _fixed(new) - _fixed(old)
+def wished_ports(new: Iterable[Port], old: Iterable[Port]) -> set[tuple[int, str]]:
+    return {one[1:] for one in _fixed(new) - _fixed(old)}
 
 
 def _fixed(ports: Iterable[Port]) -> set[tuple[str, int, str]]:

@@ -116,7 +116,8 @@ def _merged(lines: list[str | _Group], plan: Plan) -> list[str]:
             continue
         alike = same[line.service, line.verb, line.why]
         wished = plan.replicas.get(line.service)
-        if len(alike) == wished or (wished is None and len({g.number for g in alike}) == len(alike)):
+        everyone = wished is not None and {g.number for g in alike} == set(range(1, wished + 1))
+        if everyone or (wished is None and len({g.number for g in alike}) == len(alike)):
             if line is alike[0]:
                 count = f" ({len(alike)} replicas)" if len(alike) > 1 else ""
                 told.append(f"{line.verb} service:{line.service}{count}{line.why}")

@@ -84,3 +84,33 @@ def test_a_network_made_anew_takes_everything_on_it_along(reach: Project, host: 
     assert all(a.startswith("10.89.41.") for r in reach.rows() for a in r["addresses"])
     eventually(lambda: fetched(host, 18080) == "hello")
     assert reach("exec", "client", "python3", "-c", GET, "http://web/").strip() == "hello"
+
+
+def test_a_port_is_opened_to_all_addresses_and_closed_again(reach: Project, host: TestHost) -> None:
+    """What `up` proposes: `"0.0.0.0:18080:80" opens it`."""
+    before = pids(reach)
+    reach.edit("18080:80", "0.0.0.0:18080:80")
+    assert "note: service:web opens port 18080 on every address of this machine (stack.yaml:10)" in reach("plan")
+    reach("up")
+    gateway = next(a for a in reach.row("web")["addresses"]).rpartition(".")[0] + ".1"
+    assert host.sh(f"python3 -c '{GET}' http://{gateway}:18080/").strip() == "hello"
+    assert fetched(host, 18080) == "hello"
+    reach.edit("0.0.0.0:18080:80", "18080:80")
+    reach("up")
+    assert fetched(host, 18080) == "hello"
+    assert pids(reach) == before
+
+
+def test_two_services_exchange_their_ports(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    text = STACK.replace("  client:", '  other: {image: page, ports: ["18081:80"]}\n  client:')
+    project.write(text)
+    project("up")
+    before = pids(project)
+    project.write(text.replace("18080", "18082").replace("18081", "18080").replace("18082", "18081"))
+    project("up")
+    published = {r["service"]: r["published"][0]["published"] for r in project.rows() if r["published"]}
+    assert published == {"web": 18081, "other": 18080}
+    assert project("plan").startswith("nothing to do")
+    assert pids(project) == before
+    project("down")

@@ -526,3 +526,16 @@ def test_a_plan_survives_the_way_through_json() -> None:
     made = stack(service(replicas=2, user="1"), service("store"))
     plan = reconcile(wish(made), applied(stack(service()), images={"app": unbuilt()}))
     assert from_plain(type(plan), to_plain(plan)) == plan
+
+
+def test_another_image_is_named_with_both_names() -> None:
+    images = (Image(name="app"), Image(name="new"))
+    old, made = stack(service(), images=images), stack(service(image="new"), images=images)
+    seen = applied(old, images={"app": image(), "new": image("new", digest=OTHER, named=OTHER)})
+    place = {("services", "web", "image"): ("stack.yaml", 9, 1)}
+    assert reconcile(wish(made, place), seen).text() == "replace service:web: image app -> new (stack.yaml:9)"
+
+
+def test_a_replica_too_many_is_named() -> None:
+    seen = applied(stack(service(replicas=2)))
+    assert text(service(), seen) == ["remove service:web/2: replicas 2 -> 1"]
