@@ -10,7 +10,7 @@
   containers/<id>/      config.json (the OCI bundle), upper/ work/, etc/ (hosts, resolv.conf), out.fifo err.fifo, log/
   volumes/<name>/       the content of a named volume
   stacks/<name>.lock    one `up` or `build` at a time plans and builds the images of a stack
-  run/                  control.sock, start.lock, identity.json; empty after the last `down`
+  run/                  control.sock, identity.json, start.lock; the lock alone after the last `down`
   tmp/                  half-made things; swept at start
 """
 

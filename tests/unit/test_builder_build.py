@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stackup.builder import build as builder
 from stackup.builder import inputs
 from stackup.builder.store import images
 from stackup.errors import BadInput, NotFound, Place, ProgramFailed, StackupError
-from stackup.spec.layers import Copy, File, Run, Template
+from stackup.spec.layers import Copy, File, HostPrograms, Run, Template
 from stackup.spec.model import Stack
 
 from .builder_helpers import Events, FakeRunner, build, image, listing, make_host, project, settle, stack, tree
@@ -130,10 +131,13 @@ def test_a_miss_names_the_changed_key_of_the_file(shop: tuple[Any, Stack, FakeRu
     assert reasons(host, stack(folder, web=(RUN, COPY)))[0] == "a copy layer stood here"
 
 
-def test_the_same_inputs_give_the_same_image_from_another_folder_umask_clock_and_root(tmp_path: Path) -> None:
-    digests = set()
+def test_the_same_inputs_give_the_same_image_from_another_folder_umask_clock_and_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests, now = set(), time.time()
     for number, umask in enumerate((0o022, 0o077, 0o000)):
         before = os.umask(umask)
+        monkeypatch.setattr("time.time", lambda years=number: now + years * 365 * 86400)
         try:
             folder = project(tmp_path / f"p{number}" / "deep", FILES)
             os.utime(folder / "web/app.py", (number, number))
@@ -149,17 +153,20 @@ def test_another_user_builds_the_same_image(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         open_folder = Path(name)
         os.chmod(open_folder, 0o777)
-        wanted = stack(project(open_folder / "p", FILES), web=(COPY, MOTD))
+        wanted = stack(project(open_folder / "p", FILES), web=(HostPrograms(programs=("cat",)), COPY, MOTD))
         mine = build(make_host(tmp_path), wanted)["web"]
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            os.setgroups([])
-            os.setresgid(1000, 1000, 1000)
-            os.setresuid(1000, 1000, 1000)
-            (open_folder / "theirs").mkdir()
-            os.write(writing, build(make_host(open_folder / "theirs"), wanted)["web"].encode())
-            os._exit(0)
+            try:
+                os.setgroups([])
+                os.setresgid(1000, 1000, 1000)
+                os.setresuid(1000, 1000, 1000)
+                (open_folder / "theirs").mkdir()
+                os.umask(0o077)
+                os.write(writing, build(make_host(open_folder / "theirs"), wanted)["web"].encode())
+            finally:
+                os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as pipe:
             assert pipe.read() == mine
