@@ -65,13 +65,31 @@ class Settings:
         from stackup.spec import discover
         from stackup.spec.report import Report
 
-        path, _shown = discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+        try:
+            path, _shown = discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+        except BadInput:
+            if name := self._brought_up():
+                return name
+            raise
         try:
             with open(path, encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError):
             return None
         return name_in(text, os.path.dirname(path))
+
+
+    def _brought_up(self) -> str | None:
+        """The stack that was brought up from a file that is gone: it can be looked at and taken down all the same."""
+        from stackup import paths
+        from stackup.engine import verbs
+
+        folder = os.path.abspath(self.directory or ".")
+        file = os.path.normpath(os.path.join(folder, self.file)) if self.file else None
+        if paths.find_root(self.root_path()) is None:
+            return None
+        found = [r.name for r in verbs.ls(self.root_path()) if (r.file == file if file else r.folder == folder)]
+        return found[0] if len(found) == 1 else None
 
 
 def verb_of(argv: Sequence[str]) -> str | None:

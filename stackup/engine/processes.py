@@ -62,3 +62,20 @@ def _system_call(folder: str) -> bytes | None:
             return file.read().split()[0]
     except PermissionError:
         return None
+
+
+_STATES = {"D": "it waits in the kernel (uninterruptible sleep)", "T": "it is stopped", "t": "it is being traced"}
+
+
+def told_state(host: Host, pid: int) -> str:
+    """What a process is doing, in words, with the function of the kernel it waits in where that is told."""
+    folder = os.path.join(host.proc, str(pid))
+    try:
+        with open(os.path.join(folder, "stat"), "rb") as file:
+            state = file.read().rpartition(b")")[2].split()[0].decode()
+        with open(os.path.join(folder, "wchan"), encoding="ascii") as file:
+            place = file.read().strip("0\0\n")
+    except OSError:
+        return "its state cannot be read"
+    told = _STATES.get(state, f"it is in state {state}")
+    return f"{told} in {place}" if place else told

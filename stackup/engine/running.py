@@ -122,6 +122,7 @@ def oom_kills(live: Live) -> int:
 
 
 _ASK_AGAIN = 0.1  # seconds
+_DIES_WITHIN = 10.0  # seconds after SIGKILL; longer only in the kernel's own waiting
 
 
 async def stop(world: World, container_id: str, *, held: bool) -> bool:
@@ -139,7 +140,13 @@ async def stop(world: World, container_id: str, *, held: bool) -> bool:
     if number != signals.SIGKILL and await _ends_by(world, live, number, record.service.stop_grace_period):
         return True
     _signal(live, signals.SIGKILL)
-    await live.ended
+    await gone(world, [container_id], _DIES_WITHIN)
+    if not live.ended.done():
+        address = f"service:{record.service_name}/{record.number}"
+        raise StackupError(
+            f"process {live.pid} of {address} does not die of SIGKILL: {processes.told_state(world.host, live.pid)}",
+            hint="try again when what it waits for has come; nothing of the service was taken away", resource=address,
+        )  # fmt: skip
     return True
 
 
