@@ -76,6 +76,7 @@ def load_text(
     if not stack.services and not stack.images and not report.failed:
         report.problem(root, "neither 'services' nor 'images': nothing to build or to run")
     consistency.check(stack, origins, ctx)
+    _without_effect(stack, origins, report)
     report.finish()
     return Loaded(stack=stack, origins=origins.positions(), warnings=report.warnings, raw=raw)
 
@@ -105,6 +106,13 @@ def _notices(root: Node, report: Report) -> None:
         if isinstance(node.value, str) and "${" in node.value:
             report.warn(node, "'${...}' is not replaced by a variable's value yet; it stays as it is written")
             return
+
+
+def _without_effect(stack: Stack, origins: Origins, report: Report) -> None:
+    for name, service in stack.services.items():
+        if service.stdin_open and not service.tty:
+            node = origins.node("services", name, "stdin_open")
+            report.warn(node, "has no effect yet: the input is empty; 'tty: true' gives a terminal that stays open")
 
 
 def _resolve(tree: Node, ctx: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackup.spec.layers import Copy, HostPrograms, Run, Template
-from stackup.spec.load import load
+from stackup.spec.load import load, load_text
 from stackup.spec.model import Dependency, Loaded, Port, Resources, Restart, VolumeMount
 
 GUESTBOOK = """\
@@ -67,3 +67,10 @@ def test_values_know_their_place(tmp_path: Path) -> None:
     assert origins["images", "web", "layers", 1] == ("stack.yaml", 12, 9)
     assert origins["services", "web", "ports", 0, "published"] == ("stack.yaml", 18, 42)
     assert origins["images", "store"] == ("stack.yaml", 4, 3)
+
+
+def test_an_open_input_without_a_terminal_is_warned_about() -> None:
+    text = "services: {web: {image: 'a:1', stdin_open: true%s}}\n"
+    (warning,) = load_text(text % "", "/stacks/demo/stack.yaml", environment={}).warnings
+    assert warning.startswith("stack.yaml:1:44: services.web.stdin_open: has no effect yet")
+    assert load_text(text % ", tty: true", "/stacks/demo/stack.yaml", environment={}).warnings == ()
