@@ -7,9 +7,8 @@ dict of `to_plain`. A `resource` is an address: `image:web`, `network:default`, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
-
-from stackup.classes import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ so an older record reads as the same value after a field was added.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
-
-from stackup.classes import fields, is_dataclass, is_default
 
 T = TypeVar("T")
 
@@ -36,6 +36,13 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list | frozenset):
         return [to_plain(v) for v in value]
     raise TypeError(f"no plain form for {type(value).__name__}")
+
+
+def is_default(field: dataclasses.Field[Any], item: Any) -> bool:
+    """Is this what the field holds where nobody says anything?"""
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(item == field.default_factory())
+    return field.default is not dataclasses.MISSING and bool(item == field.default)
 
 
 @functools.cache

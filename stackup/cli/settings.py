@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stackup.classes import dataclass
 from stackup.cli.output import Color
 from stackup.errors import BadInput, NotFound
 
@@ -77,7 +77,6 @@ class Settings:
         except (OSError, UnicodeDecodeError):
             return None
         return name_in(text, os.path.dirname(path))
-
 
     def _brought_up(self) -> str | None:
         """The stack that was brought up from a file that is gone: it can be looked at and taken down all the same."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from stackup.classes import replace
 from stackup.cli import look, output
 from stackup.cli.arguments import Format, Services, new_app, settings_of
 from stackup.cli.settings import check_services, refuse_paths, replica_of

@@ -7,6 +7,7 @@ from, however far away. When the request is withdrawn (Ctrl-C), what runs ends a
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 import traceback
 from collections.abc import Callable, Coroutine
@@ -52,14 +53,21 @@ class _Walk:
         self._outcomes: dict[str, Outcome] = {}
         self._causes: dict[str, str] = {}  # id -> address of the failure it comes from
         self._running: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
-        self._finished = asyncio.Event()
+        self._keys = list(self._operations)
+        self._numbers = {key: number for number, key in enumerate(self._keys)}
+        self._ready = [number for number, key in enumerate(self._keys) if not self._left[key]]  # a heap
+        self._moved = asyncio.Event()
 
     async def run(self) -> dict[str, Outcome]:
-        for key in [k for k, needs in self._left.items() if not needs]:
-            self._begin(key)
-            await asyncio.sleep(0)  # what follows from it comes first: the spawner works while we make the next ones
-        if self._operations:
-            await self._finished.wait()
+        """One operation begins at a turn of the loop, in the order of the plan: the first container's process is made,
+        by the spawner, while we make the second container, and not after all of them."""
+        while len(self._outcomes) < len(self._operations):
+            if self._ready:
+                self._begin(self._keys[heapq.heappop(self._ready)])
+                await asyncio.sleep(0)
+            else:
+                self._moved.clear()
+                await self._moved.wait()
         return {key: self._outcomes[key] for key in self._operations}
 
     def _begin(self, key: str) -> None:
@@ -103,8 +111,7 @@ class _Walk:
         self._outcomes[key] = Outcome(
             operation=operation.kind, resource=address, result=result, error=error, hint=hint  # type: ignore[arg-type]
         )  # fmt: skip
-        if len(self._outcomes) == len(self._operations):
-            self._finished.set()
+        self._moved.set()
         if result == "failed":
             self._causes[key] = address
         for dependent in self._dependents[key]:
@@ -112,12 +119,13 @@ class _Walk:
             if result in ("failed", "skipped"):
                 self._causes.setdefault(dependent, self._causes[key])
             if not self._left[dependent]:
-                self._ready(dependent)
+                self._may_begin(dependent)
 
-    def _ready(self, key: str) -> None:
+    def _may_begin(self, key: str) -> None:
         if cause := self._causes.get(key):
             address = operations.resource(self._operations[key])
             text = f"{cause} failed"
             self._report(Skipped(address, text))
-            return self._end(key, "skipped", text)
-        return self._begin(key)
+            self._end(key, "skipped", text)
+        else:
+            heapq.heappush(self._ready, self._numbers[key])

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal as signals
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from stackup.classes import dataclass
 from stackup.engine import bundle, containers
 from stackup.engine.children import Fds
 from stackup.engine.server import Request

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
-from stackup.classes import replace
 from stackup.planner.desired import Desired
 
 KEEP = 10  # past generations that stay to be looked at

@@ -12,9 +12,9 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from stackup.classes import dataclass, replace
 from stackup.engine.records import CheckResult
 from stackup.errors import StackupError
 from stackup.oci import Document

@@ -7,8 +7,8 @@ import contextlib
 import os
 import sys
 import time
+from dataclasses import replace
 
-from stackup.classes import replace
 from stackup.engine import containers, execs, health, restart, running
 from stackup.engine.records import ContainerRecord
 from stackup.engine.views import Replica

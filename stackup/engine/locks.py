@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
-from stackup.classes import dataclass, field
 from stackup.engine.server import Request
 from stackup.errors import Interrupted
 from stackup.events import Warned

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stackup.classes import dataclass, field
+from dataclasses import dataclass, field
+
 from stackup.engine import containers, running, volumes, waiting
 from stackup.engine.keeper import Keeper
 from stackup.engine.records import ContainerRecord

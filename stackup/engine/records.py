@@ -11,9 +11,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Unpack
 
-from stackup.classes import replace
 from stackup.db import Database, open_database, open_readonly
 from stackup.engine.leases import Ledger
 from stackup.engine.record_values import (

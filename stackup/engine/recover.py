@@ -13,9 +13,9 @@ import shutil
 import signal as signals
 import socket
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stackup.classes import dataclass, field
 from stackup.engine import containers, groups, observe, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord

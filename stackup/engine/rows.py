@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from stackup.classes import fields
 from stackup.db import Database, Row
 from stackup.oci import canonical_json
 from stackup.values import from_plain, to_plain

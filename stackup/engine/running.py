@@ -10,8 +10,8 @@ import asyncio
 import signal as signals
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
-from stackup.classes import replace
 from stackup.engine import bundle, containers, groups, limits, processes
 from stackup.engine.ends import describe
 from stackup.engine.records import ContainerRecord

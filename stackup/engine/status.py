@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 
-from stackup.classes import fields
 from stackup.engine import identity, observe
 from stackup.engine.records import ContainerRecord, Records
 from stackup.engine.views import Inspected, InspectedReplica, Published, Replica, StackRow

@@ -5,8 +5,8 @@ generations, stdlib only. Nothing in it is left to interpret; `values.to_plain` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from stackup.classes import dataclass, field
 from stackup.spec.model import Image, Network, Service, Volume
 
 VERSION = 1

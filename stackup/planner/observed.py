@@ -7,8 +7,8 @@ against the kernel.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from stackup.classes import dataclass, field
 from stackup.planner.states import ContainerState as ContainerState
 from stackup.planner.states import Health as Health
 from stackup.spec.model import Network, Service

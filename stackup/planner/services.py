@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from stackup.classes import dataclass, field
 from stackup.planner.changes import Change, changes, place_of
 from stackup.planner.fields import heaviest
 from stackup.planner.observed import ObservedContainer

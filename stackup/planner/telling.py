@@ -6,7 +6,8 @@ same happens for the same reason are one line too.
 
 from __future__ import annotations
 
-from stackup.classes import dataclass, field
+from dataclasses import dataclass, field
+
 from stackup.planner.operations import (
     AwaitService,
     BuildImage,

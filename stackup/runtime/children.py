@@ -6,8 +6,8 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from stackup.classes import dataclass
 from stackup.errors import Conflict, KernelError, NotFound, StackupError
 from stackup.oci import Document
 from stackup.runtime.channel import Channel, Message, close_all

@@ -12,9 +12,9 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
-from stackup.classes import dataclass, field
 from stackup.errors import KernelError, NotFound, StackupError
 from stackup.linux import syscalls
 from stackup.runtime import mounts, namespaces, process, rootfs, terminal, users

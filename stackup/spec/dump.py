@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
-from stackup.classes import fields, is_dataclass, is_default
 from stackup.spec import units
 from stackup.spec.layers import Layer
 from stackup.spec.model import Healthcheck, Image, Network, Restart, Service, Stack, Volume, VolumeMount
+from stackup.values import is_default
 
 
 def document(stack: Stack) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from stackup.classes import dataclass
 from stackup.spec.nodes import Node, shorten
 from stackup.spec.report import Report
 

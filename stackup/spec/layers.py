@@ -8,9 +8,8 @@ files that are executable at the source.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
-
-from stackup.classes import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ defaults are filled in, synonyms (`replicas`/`scale`/`deploy.replicas`, `resourc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stackup.classes import dataclass, field
 from stackup.spec.layers import Layer
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from stackup.classes import dataclass, field
 from stackup.spec import units
 from stackup.spec.model import Path
 from stackup.spec.mounts import clean

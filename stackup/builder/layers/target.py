@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from stackup.builder.changeset import Ids
 from stackup.builder.draft import Draft, Node, folder_like
 from stackup.builder.view import Parts, View, show
-from stackup.classes import dataclass, field
 from stackup.errors import BadInput
 
 

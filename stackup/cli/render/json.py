@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
-
-from stackup.classes import fields, is_dataclass
 
 
 def dump(value: Any) -> str:

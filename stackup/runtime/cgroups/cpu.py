@@ -5,7 +5,8 @@ Sources: Documentation/scheduler/sched-bwc.rst (v1), cgroup-v2.rst ("CPU"); OCI 
 
 from __future__ import annotations
 
-from stackup.classes import dataclass
+from dataclasses import dataclass
+
 from stackup.oci import Document
 
 PERIOD = 100_000  # microseconds, the kernel's default

@@ -5,7 +5,8 @@ Sources: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst ("Memo
 
 from __future__ import annotations
 
-from stackup.classes import dataclass
+from dataclasses import dataclass
+
 from stackup.oci import Document
 
 UNLIMITED = -1

@@ -21,8 +21,8 @@ gateway, as with Docker, unless its network is internal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from stackup.classes import dataclass, field
 from stackup.errors import KernelError
 from stackup.linux import nftables
 from stackup.runtime.network.values import GATEWAY_MAC, Endpoint, NetworkValue, State, host_link

@@ -9,8 +9,8 @@ meant. Names are lower-case, without the final dot.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from stackup.classes import dataclass, field
 from stackup.runtime.network.values import State
 
 
