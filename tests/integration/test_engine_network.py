@@ -212,3 +212,28 @@ def test_a_port_stays_reserved_after_both_were_killed(project: Project) -> None:
     project("exec", "client", "sh", "-c", ":")  # starts the pair again
     script = "import socket; socket.socket().bind(('127.0.0.1', 18080))"
     assert "Address already in use" in project.host.sh(f'python3 -c "{script}" 2>&1', check=False)
+
+
+def test_an_unhealthy_replica_gets_no_traffic_and_no_name_until_it_is_well(host: TestHost) -> None:
+    project = Project(host, host.folder / "project")
+    check = "healthcheck: {test: [CMD, cat, /well], interval: 200ms, retries: 1}"
+    layers = '{copy: "./server.py:/server.py"}, {copy: "./ask.py:/ask.py"}'
+    text = STACK.replace(layers, layers + ", {file: {target: /well, content: yes, mode: 666}}")
+    project.write(text.replace('ports: ["18080:8080"]', 'ports: ["18080:8080"], ' + check))
+    (project.folder / "server.py").write_text(SERVER)
+    (project.folder / "ask.py").write_text(ASK)
+    project("up", "--wait")
+    eventually(lambda: {_from_host(project) for _ in range(8)} == _ids(project))
+    one, other = (project.row("web", n)["id"] for n in (1, 2))
+    resolve = "import socket; print(len(socket.gethostbyname_ex('tasks.web')[2]))"
+    project("exec", "web/1", "python3", "-c", "import os; os.rename('/well', '/ill')")
+    eventually(lambda: project.row("web", 1)["health"] == "unhealthy")
+    assert {_from_host(project) for _ in range(8)} == {other}
+    assert {_ask(project, "web") for _ in range(4)} == {other}
+    assert project("exec", "client", "python3", "-c", resolve).strip() == "1"
+    project("exec", "web/2", "python3", "-c", "import os; os.rename('/well', '/ill')")
+    eventually(lambda: project.row("web", 2)["health"] == "unhealthy")
+    assert _from_host(project) == ""  # refused, not sent to one that says it is ill
+    project("exec", "web/1", "python3", "-c", "import os; os.rename('/ill', '/well')")
+    eventually(lambda: _from_host(project) == one)
+    project("down")
