@@ -10,6 +10,7 @@ from typing import Any
 
 from stackup import paths
 from stackup.builder import build as builder
+from stackup.builder.changeset import Ids
 from stackup.events import Event
 from stackup.oci import Mount
 from stackup.paths import Host
@@ -74,12 +75,13 @@ def tree(host: Host, digest: str, layer: int = -1) -> Path:
 
 
 def listing(folder: Path) -> dict[str, str]:
-    """name -> `mode uid:gid` and content or link text, for everything below a folder."""
-    found = {}
+    """name -> `mode uid:gid` (as the image has them) and content or link text, for everything below a folder."""
+    found, ids = {}, Ids.mine()
     for path in sorted(folder.rglob("*")):
         info = path.lstat()
         what = f"-> {os.readlink(path)}" if path.is_symlink() else "" if path.is_dir() else path.read_text()
-        found[str(path.relative_to(folder))] = f"{info.st_mode & 0o7777:04o} {info.st_uid}:{info.st_gid} {what}".strip()
+        owner = ":".join(map(str, ids.from_disk(info.st_uid, info.st_gid)))
+        found[str(path.relative_to(folder))] = f"{info.st_mode & 0o7777:04o} {owner} {what}".strip()
     return found
 
 
