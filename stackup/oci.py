@@ -15,7 +15,6 @@ Json = Any  # a JSON value; the OCI documents are open-ended
 Document = dict[str, Json]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 

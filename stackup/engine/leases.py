@@ -67,9 +67,6 @@ class Ledger:
         """Give back all that an owner has."""
         self._db.execute("DELETE FROM leases WHERE owner = ?", (owner,))
 
-    def release_one(self, kind: Kind, scope: str, value: str) -> None:
-        self._db.execute("DELETE FROM leases WHERE kind = ? AND scope = ? AND value = ?", (kind, scope, value))
-
     def release_scope(self, kind: Kind, scope: str) -> None:
         self._db.execute("DELETE FROM leases WHERE kind = ? AND scope = ?", (kind, scope))
 

@@ -174,10 +174,6 @@ class Records:
     def generation(self, stack: str, number: int) -> GenerationRecord | None:
         return self._generation("stack = ? AND number = ?", (stack, number))
 
-    def latest(self, stack: str, status: Status) -> GenerationRecord | None:
-        """The newest generation with that status."""
-        return self._generation("stack = ? AND status = ? ORDER BY number DESC LIMIT 1", (stack, status))
-
     def wished(self, stack: str) -> GenerationRecord | None:
         """What the stack should be: the newest generation that is pending or current."""
         return self._generation("stack = ? AND status != 'past' ORDER BY number DESC LIMIT 1", (stack,))

@@ -110,16 +110,6 @@ def probe(host: Host | None = None) -> tuple[Feature, ...]:
         _remove(folder)
 
 
-def missing(host: Host | None = None) -> tuple[Feature, ...]:
-    """The needed features that are not there: why nothing runs on this machine."""
-    return tuple(feature for feature in probe(host) if feature.needed and not feature.present)
-
-
-def user_namespace_hint() -> str | None:
-    """What to type where the kernel refuses a user namespace; None where no setting explains it. Reads only."""
-    return probes.user_namespace_setting()
-
-
 def _tried(each: _Probe, scene: Scene) -> Feature:
     present, detail = _in_child(lambda: each.try_it(scene))
     refused = not present and os.geteuid() != 0 and detail.endswith(_REFUSALS)

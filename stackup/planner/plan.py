@@ -1,6 +1,6 @@
 """A plan: operations, what each has to wait for, and how it reads. Stdlib only.
 
-A plan never changes: `resolve`, `build_half` and `run_half` give another one with fewer nodes. A node that falls away
+A plan never changes: `resolve` and `run_half` give another one with fewer nodes. A node that falls away
 hands its prerequisites on to those who waited for it.
 """
 
@@ -65,10 +65,6 @@ class Plan:
     def conditional(self) -> bool:
         """Does anything still hang on an image that is not built?"""
         return any(conditions_of(o) for o in self.operations)
-
-    def build_half(self) -> Plan:
-        """Only the images. Needs no supervisor."""
-        return self.keep(lambda n: isinstance(n.operation, BuildImage))
 
     def run_half(self) -> Plan:
         """All but the images."""

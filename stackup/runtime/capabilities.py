@@ -73,15 +73,6 @@ def mask(names: Iterable[str]) -> int:
     return bits
 
 
-def names_of(bits: int) -> tuple[str, ...]:
-    """The inverse of `mask`; a bit newer than our table is `CAP_<number>`."""
-    return tuple(
-        NAMES[number] if number < len(NAMES) else f"CAP_{number}"
-        for number in range(bits.bit_length())
-        if bits >> number & 1
-    )
-
-
 def oci(names: Iterable[str]) -> Document:
     """`process.capabilities` of the OCI runtime spec (config.md, "Linux Process").
 

@@ -22,11 +22,6 @@ class Stats:
     pids_limit: int | None = None
     oom_kills: int = 0
 
-    @property
-    def memory_percent(self) -> float | None:
-        """Share of the limit; None without one."""
-        return 100 * self.memory_bytes / self.memory_limit if self.memory_limit else None
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

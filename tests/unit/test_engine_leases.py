@@ -41,7 +41,7 @@ def test_a_port_of_another_service_is_a_conflict_that_names_it(records: Records)
     records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:shop/web")
     with pytest.raises(Conflict, match="8080 belongs to service:shop/web"):
         records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:blog/web")
-    records.ledger.release_one("port", "tcp/127.0.0.1", "8080")
+    records.ledger.release("service:shop/web")
     records.ledger.take("port", "tcp/127.0.0.1", "8080", "service:blog/web")
 
 

@@ -129,9 +129,9 @@ def test_deleting_a_network_gives_its_addresses_back(records: Records) -> None:
 def test_a_generation_is_pending_then_current_then_past(records: Records) -> None:
     wish = Desired(stack="shop", folder="/srv/shop", file="/srv/shop/stack.yaml")
     first = records.add_generation(wish)
-    pending = records.latest("shop", "pending")
+    pending = records.wished("shop")
     assert pending is not None
-    assert (pending.number, pending.desired) == (first, wish)
+    assert (pending.number, pending.status, pending.desired) == (first, "pending", wish)
     records.finish_generation("shop", first)
     second = records.add_generation(wish)
     records.finish_generation("shop", second)

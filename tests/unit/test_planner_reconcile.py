@@ -296,9 +296,8 @@ def test_a_dependent_follows_a_conditional_replacement() -> None:
     ]
 
 
-def test_each_half_stands_alone() -> None:
+def test_the_run_half_stands_alone() -> None:
     plan = reconcile(wish(stack(service())), Observed())
-    assert plan.build_half().lines() == ("build image:app: new",)
     assert plan.run_half().lines()[0:2] == (
         "create network:default: new",
         "create service:web/1: new <- create network:default",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from stackup.errors import KernelError
 from stackup.linux import conntrack
 from stackup.runtime.network import firewall, links
-from stackup.runtime.network.values import Attachment, NetworkValue, State, host_link
+from stackup.runtime.network.values import Attachment, NetworkValue, State
 
 
 class Fabric:
@@ -81,10 +81,6 @@ class Fabric:
         Each address must be an endpoint of the applied state before packets pass.
         """
         links.attach(self.root_id, netns, attachments)
-
-    def detach(self, address: str) -> None:
-        """Take one interface away while its namespace lives on (about 20 ms; not needed when the container ends)."""
-        links.delete_link(host_link(self.root_id, address))
 
     def missing(self, state: State) -> tuple[str, ...]:
         """What of `state` the kernel does not have: bridge names and table names. Empty: intact. Reads only."""
