@@ -24,7 +24,9 @@ class Execution:
     """A command that runs. `fds`: pidfd, and terminal (pty master) where it has one; `close` them after its end."""
 
     id: str
+    container: str
     pid: int
+    start_time: int
     fds: Fds
     ended: asyncio.Future[End]
 
@@ -56,13 +58,25 @@ async def begin(
     except BaseException:
         world.execs.pop(exec_id, None)
         raise
-    return Execution(exec_id, reply["pid"], received, ended)
+    execution = Execution(exec_id, container_id, reply["pid"], reply["start_time"], received, ended)
+    world.commands[exec_id] = execution
+    return execution
 
 
 def close(world: World, execution: Execution) -> None:
     world.execs.pop(execution.id, None)
+    world.commands.pop(execution.id, None)
     close_all(execution.fds)
     world.children.tell("forget", exec=execution.id)
+
+
+async def hand_over(world: World) -> None:
+    """A new spawner watches the commands that run on from now on."""
+    for one in list(world.commands.values()):
+        await world.children.call(
+            "adopt", exec=one.id, container=one.container, pid=one.pid, start_time=one.start_time,
+            fds={"pidfd": one.fds["pidfd"]},
+        )  # fmt: skip
 
 
 async def run(world: World, request: Request) -> Document:

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stackup.engine import containers, groups, observe, processes, running
+from stackup.engine import containers, execs, groups, observe, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
@@ -203,4 +203,5 @@ async def hand_over(world: World, listener: socket.socket) -> None:
     await world.children.call("store", key="control", value=None, fds={"socket": listener.fileno()})
     for live in list(world.live.values()):
         await world.children.call("adopt", container=live.id, pid=live.pid, start_time=live.start_time, fds=live.fds)
+    await execs.hand_over(world)
     await world.networks.hand_over()

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 import asyncio
 import gc
+import os
 import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -113,17 +114,27 @@ class Supervisor:
             self.keeper.ended(record)
 
     def _lost(self) -> None:
-        if not self._ending:
-            self.world.spawn(self._new_spawner())
+        if self._ending:
+            return
+        if not hasattr(self, "server"):
+            # Half of what there is may be taken up. The next command starts a pair that begins from the records.
+            print("the spawner was gone before we were ready", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(1)
+        self.world.spawn(self._new_spawner())
 
     async def _new_spawner(self) -> None:
         """The spawner died; the containers did not. Start another one and hand all of them over."""
         print("the spawner is gone, starting another one", file=sys.stderr, flush=True)  # noqa: T201
         channel = await self.world.blocking(spawning.new_spawner, self.host)
-        self.world.children = Children(channel, self._event, self._lost)
-        found = await self._greet()
-        found.close()
-        await recover.hand_over(self.world, self.server.listener)
+        children = self.world.children = Children(channel, self._event, self._lost)
+        try:
+            found = await self._greet()
+            found.close()
+            await recover.hand_over(self.world, self.server.listener)
+        except StackupError as error:
+            if not children.lost:
+                raise
+            print(f"the new spawner: {error}", file=sys.stderr, flush=True)  # noqa: T201  it died, too: `_lost` was called
 
     def _idle(self) -> None:
         busy = self.server.connections or self.handlers.locks.busy or self.world.records.stacks()

@@ -18,6 +18,7 @@ from stackup.runtime.cgroups.driver import Driver, Group
 from stackup.runtime.channel import close_all
 
 if TYPE_CHECKING:
+    from stackup.engine.execs import Execution
     from stackup.engine.networks import Networks
 
 P = ParamSpec("P")
@@ -66,7 +67,8 @@ class World:
     images: Pictures
     worker: ThreadPoolExecutor
     live: dict[str, Live] = field(default_factory=dict)
-    execs: dict[str, asyncio.Future[End]] = field(default_factory=dict)
+    execs: dict[str, asyncio.Future[End]] = field(default_factory=dict)  # also those that are just being made
+    commands: dict[str, Execution] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _waiters: set[asyncio.Event] = field(default_factory=set)
 

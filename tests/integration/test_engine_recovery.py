@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -181,3 +183,41 @@ def test_what_ended_while_nobody_was_there_is_not_told_as_its_former_end(counter
     row = counter.row("counter")
     assert (row["state"], row["exit"], row["exit_code"]) == ("exited", "ended, nobody knows how", None)
     assert "start service:counter: it ended, nobody knows how" in counter("plan")
+
+
+def test_a_command_in_a_container_gives_its_status_though_the_spawner_died(counter: Project) -> None:
+    command = counter.host.popen(
+        "-C", str(counter.folder), "exec", "counter", "sh", "-c", "echo begun; sleep 1; exit 5", stdout=subprocess.PIPE
+    )
+    assert command.stdout is not None and command.stdout.readline() == "begun\n"
+    counter.kill(counter.spawner())
+    assert command.wait(20) in (5, 125)  # 125: before Linux 6.15 nobody knows its status
+    command.stdout.close()
+
+
+def _cmdline(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def _running_pair(host: TestHost) -> dict[str, list[int]]:
+    names = {"spawner": "stackup.runtime.spawner", "supervisor": "stackup.engine.supervisor"}
+    pids = [p for p in host.processes() if alive(p)]
+    return {k: [p for p in pids if v in (line := _cmdline(p)) and str(host.root) in line] for k, v in names.items()}
+
+
+def test_a_spawner_that_dies_while_the_supervisor_starts_takes_it_along(counter: Project) -> None:
+    host, before = counter.host, counter.row("counter")
+    for number in range(12):
+        counter.kill(counter.spawner(), counter.supervisor())
+        command = host.popen("-C", str(counter.folder), "start", stderr=subprocess.DEVNULL)
+        time.sleep(0.03 * number)
+        for pid in _running_pair(host)["spawner"]:
+            os.kill(pid, signal.SIGKILL)
+        command.wait(30)
+        counter("up")
+        assert counter("exec", "counter", "sh", "-c", "echo hi") == "hi\n", number
+        eventually(lambda: [len(pids) for pids in _running_pair(host).values()] == [1, 1])
+    assert counter.row("counter")["pid"] == before["pid"]
