@@ -13,8 +13,10 @@ ANYWHERE = frozenset(("config", "graph", "version", "completion"))
 
 
 def run() -> NoReturn:
-    """The program. It lives for a moment: it hardly looks for garbage and does not tear itself down in the end. Together
-    that is a sixth of a `plan`."""
+    """The program. It lives for a moment: it hardly looks for garbage, and does not tear itself down in the end.
+
+    Together that is a sixth of a `plan`.
+    """
     gc.set_threshold(100_000, 50, 1000)
     status = main()
     for stream in (sys.stdout, sys.stderr):
