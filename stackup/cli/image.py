@@ -54,8 +54,12 @@ def rm(
     force: Annotated[bool, typer.Option("-f", "--force", help="Names of an image in use, too.")] = False,
 ) -> int:
     """Remove names of images, and layers that nothing uses any more."""
+    from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
-    for line in verbs.image_rm(settings_of(context).root_path(), references, force=force):
-        print(line)
+    settings = settings_of(context)
+    for reference in references:  # one at a time: what went before a failure is told
+        with reporter(settings.quiet) as report:
+            removed = verbs.image_rm(settings.root_path(), reference, force=force, report=report)
+        print("\n".join(removed))
     return 0

@@ -248,15 +248,14 @@ def image_inspect(root: str, reference: str) -> StoredImage:
     return store.image(host, digest)
 
 
-def image_rm(root: str, references: Sequence[str], *, force: bool = False) -> tuple[str, ...]:
-    """Take names away, and layers that nothing uses any more. What was removed, as lines.
+def image_rm(root: str, reference: str, *, force: bool = False, report: Reporter = events.ignore) -> tuple[str, ...]:
+    """Take a name away, and layers that nothing uses any more. What was removed, as lines.
 
     Conflict where a container uses an image; with `force` it loses its names all the same.
     """
     from stackup.builder.store import images as store
 
-    host = _root(root)
-    return tuple(line for reference in references for line in store.remove(host, reference, force=force))
+    return store.remove(_root(root), reference, force=force, report=report)
 
 
 def doctor(root: str) -> tuple[Feature, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from stackup.builder import snapshotter
 from stackup.builder.store import blobs, gc, images, trees
 from stackup.builder.store.graph import open_graph
 from stackup.errors import BadInput, Conflict, Damaged, NotFound, StackupError
+from stackup.events import Event, Warned
 from stackup.paths import Host
 from stackup.spec.layers import File
 
@@ -175,6 +177,27 @@ def test_the_upper_folder_looks_like_the_images_root(host: Host, tmp_path: Path)
     folder.chmod(0o711)
     snapshotter.prepare(host, (ONE,), str(tmp_path / "u"), str(tmp_path / "w"))
     assert (tmp_path / "u").stat().st_mode & 0o777 == 0o711
+
+
+def test_removing_an_image_says_that_it_waits_for_a_build(host: Host, tmp_path: Path) -> None:
+    digest = build(host, stack(tmp_path, web=(A,)))["web"]
+    held, said, warnings = threading.Event(), threading.Event(), []
+
+    def builds() -> None:
+        with trees.adding(host):
+            held.set()
+            assert said.wait(30)
+
+    def report(event: Event) -> None:
+        warnings.append(event)
+        said.set()
+
+    builder = threading.Thread(target=builds)
+    builder.start()
+    assert held.wait(30)
+    assert images.remove(host, "shop/web", report=report) == ("untagged shop/web", f"deleted {digest}")
+    builder.join()
+    assert warnings == [Warned("", "waiting for a build to end before layers are removed")]
 
 
 def test_collecting_while_others_build_takes_nothing_they_need(host: Host, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from stackup import oci, paths
 from stackup.builder.store import blobs, trees
 from stackup.builder.store.graph import Graph, open_graph
+from stackup.events import Reporter, Warned, ignore
 from stackup.paths import Host
 
 
@@ -26,10 +27,17 @@ class Collected:
     size: int
 
 
-def collect(host: Host, only: Collection[str] | None = None) -> Collected:
-    """Remove all that nothing refers to; with `only`, of images just these. Waits until builds are done."""
+def collect(host: Host, only: Collection[str] | None = None, report: Reporter = ignore) -> Collected:
+    """Remove all that nothing refers to; with `only`, of images just these. Waits until builds are done, and says so.
+
+    Many may hold the lock shared, so it cannot be said for whom.
+    """
     trees.sweep(host)
-    with paths.lock(trees.lock_path(host), purpose="gc"), open_graph(host) as graph:
+
+    def waiting(_holder: str) -> None:
+        report(Warned("", "waiting for a build to end before layers are removed"))
+
+    with paths.lock(trees.lock_path(host), purpose="gc", waiting=waiting), open_graph(host) as graph:
         with graph.transaction():
             images = [d for d in graph.unused_images() if only is None or d in only]
             for digest in images:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from stackup.builder.store import blobs, gc, trees
 from stackup.builder.store.graph import Graph, ImageRow, open_graph, reading
 from stackup.errors import BadInput, Conflict, NotFound
+from stackup.events import Reporter, ignore
 from stackup.oci import Document
 from stackup.paths import Host
 
@@ -103,7 +104,7 @@ def _history(config: Document, diff_ids: tuple[str, ...], sizes: dict[str, int])
     return tuple(lines)
 
 
-def remove(host: Host, reference: str, *, force: bool = False) -> tuple[str, ...]:
+def remove(host: Host, reference: str, *, force: bool = False, report: Reporter = ignore) -> tuple[str, ...]:
     """Take a name away, and the image with its last name; lines that say what went.
 
     A digest takes all names of the image. What other images stand on stays until they go too. Raises NotFound;
@@ -125,7 +126,7 @@ def remove(host: Host, reference: str, *, force: bool = False) -> tuple[str, ...
             for name in names:
                 graph.unname(name)
     gone = [f"untagged {name}" for name in names]
-    return (*gone, *(f"deleted {d}" for d in gc.collect(host, only=(digest,)).images))
+    return (*gone, *(f"deleted {d}" for d in gc.collect(host, only=(digest,), report=report).images))
 
 
 def mark_used(host: Host, container_id: str, digest: str) -> None:
