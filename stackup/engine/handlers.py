@@ -123,12 +123,12 @@ class Handlers:
     ) -> Document:
         stack, services = self._chosen(request)
         async with self.locks.hold(stack, verb, request):
-            drawn = plan(stack, self._observed(stack), services)
             if holds:  # also what waits for its next start
                 for record in self._records(stack, services):
-                    self.keeper.forget(record.id)
-                    if record.state == "exited":
+                    await self.keeper.take_over(record.id)
+                    if self.world.record(record.id).state == "exited":
                         self.world.records.change_container(record.id, wish="stopped", held=True)
+            drawn = plan(stack, self._observed(stack), services)
             outcomes = await self._apply(drawn, self._performer(stack, request, holds=holds), request)
         return {"outcomes": [to_plain(o) for o in outcomes]}
 

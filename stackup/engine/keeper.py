@@ -68,8 +68,15 @@ class Keeper:
         """Will a policy start this ended container again?"""
         return record.id in self._timers or record.id in self._starting
 
-    def forget(self, container_id: str) -> None:
-        """The user takes over: no start by policy, no check."""
+    async def take_over(self, container_id: str) -> None:
+        """The user takes over: no start by policy, no check. A start that is under way is waited for: nobody else may
+        touch a container that is half started."""
+        self._forget(container_id)
+        if container_id in self._starting:
+            await self._world.until(lambda: container_id not in self._starting)
+            self._forget(container_id)
+
+    def _forget(self, container_id: str) -> None:
         if waiting := self._timers.pop(container_id, None):
             waiting[0].cancel()
         self._uncheck(container_id)

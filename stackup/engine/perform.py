@@ -116,7 +116,7 @@ class Performer:
 
     async def _begin(self, container_id: str, service: str) -> None:
         """Start as the user's wish: whatever held it is over, and its policy counts from here."""
-        self.keeper.forget(container_id)
+        await self.keeper.take_over(container_id)
         self.world.records.change_container(container_id, wish="running", held=False, restarts=0)
         if self.desired is not None and service in self.desired.services:
             self.world.records.change_container(container_id, service=self.desired.services[service].service)
@@ -129,7 +129,7 @@ class Performer:
         return "restarted"
 
     async def _stop(self, container_id: str) -> bool:
-        self.keeper.forget(container_id)
+        await self.keeper.take_over(container_id)
         if self.world.records.container(container_id) is None:
             return False
         return await running.stop(self.world, container_id, held=self.holds)

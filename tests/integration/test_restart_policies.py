@@ -93,3 +93,23 @@ def test_a_crash_loop_goes_on_after_kill_9_of_the_supervisor(host: TestHost) -> 
     seen = len(project.lines())
     eventually(lambda: len(project.lines()) > seen, 20)
     project.down()
+
+
+def test_a_stop_that_meets_a_start_by_policy_wins(host: TestHost) -> None:
+    """The moments are spread over the time that a start takes."""
+    project = Project(
+        host,
+        '  web: {image: tools, network_mode: none, command: [sh, -c, "exit 1"], restart: always}\n'
+        '  other: {image: tools, network_mode: none, command: [sh, -c, "exit 1"], restart: always}\n',
+    )
+    for number in range(10):
+        project.up()
+        host.sh(f"sleep 0.{number:02}")
+        if number % 2:
+            project.cli("stop")
+            states = [(r["state"], r["held"], r["pid"]) for r in project.rows()]
+            assert states == [("exited", True, None)] * 2, number
+        else:
+            project.down()
+            assert host.leftovers() == [], number
+    project.down()
