@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from stackup.engine.records import ContainerRecord
 from stackup.paths import Host
@@ -28,28 +29,33 @@ def alive(host: Host, boot: str, record: ContainerRecord) -> bool:
 _SIGTIMEDWAIT = {"x86_64": b"128", "aarch64": b"137"}  # rt_sigtimedwait(2)
 
 
-def hears(host: Host, pid: int, signal: int) -> bool | None:
-    """Would process 1 of a container notice a signal: does any of its threads catch, block or wait for it?
+Hearing = Literal["caught", "blocked", "working", "deaf"]
+
+
+def hearing(host: Host, pid: int, signal: int) -> Hearing:
+    """Would process 1 of a container notice a signal: does any of its threads catch or wait for it?
 
     The kernel drops a signal that the first process of a pid namespace neither catches nor blocks (pid_namespaces(7)),
-    so there is nothing to wait for then. None: not now, but it is at work and may be about to (a program that starts).
+    so there is nothing to wait for where it is `deaf`. `blocked`: kept for it; it reads its signals itself, or is just
+    making a child (fork in glibc blocks all for that moment). `working`: deaf now, but perhaps still starting.
     """
     bit = 1 << (signal - 1)
-    working = False
+    working = blocked = False
     try:
         for thread in os.listdir(os.path.join(host.proc, str(pid), "task")):
             folder = os.path.join(host.proc, str(pid), "task", thread)
             with open(os.path.join(folder, "status"), "rb") as file:
                 for line in file:
-                    if line.startswith((b"SigCgt:", b"SigBlk:")) and int(line.split()[1], 16) & bit:
-                        return True
+                    if line.startswith(b"SigCgt:") and int(line.split()[1], 16) & bit:
+                        return "caught"
+                    blocked |= line.startswith(b"SigBlk:") and bool(int(line.split()[1], 16) & bit)
             call = _system_call(folder)
             if call == _SIGTIMEDWAIT.get(os.uname().machine):
-                return True
+                return "caught"
             working |= call in (None, b"running")
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return None if working else False
+    return "blocked" if blocked else "working" if working else "deaf"
 
 
 def _system_call(folder: str) -> bytes | None:

@@ -153,18 +153,21 @@ async def stop(world: World, container_id: str, *, held: bool) -> bool:
 async def _ends_by(world: World, live: Live, number: int, grace: float) -> bool:
     """Send a stop signal and wait; True when the process ended in time.
 
-    The kernel drops what comes before a starting program has set its handler, so such a one is asked until it has.
+    The kernel drops what comes before a starting program has set its handler, so such a one is asked until it has. What
+    is blocked is kept, so it is not sent twice: many programs take a second one for impatience.
     """
-    until = time.monotonic() + grace
-    while (heard := processes.hears(world.host, live.pid, number)) is not False:
-        _signal(live, number)
+    until, before = time.monotonic() + grace, ""
+    while (now := processes.hearing(world.host, live.pid, number)) != "deaf":
+        if before != "blocked":
+            _signal(live, number)
         left = until - time.monotonic()
         try:
-            await asyncio.wait_for(asyncio.shield(live.ended), left if heard else min(left, _ASK_AGAIN))
+            await asyncio.wait_for(asyncio.shield(live.ended), left if now == "caught" else min(left, _ASK_AGAIN))
             return True
         except TimeoutError:
-            if heard or time.monotonic() >= until:
+            if now == "caught" or time.monotonic() >= until:
                 return False
+        before = now
     return live.ended.done()
 
 
