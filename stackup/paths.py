@@ -202,6 +202,52 @@ def write_atomically(path: str, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def remove_tree(folder: str) -> None:
+    """Remove a tree without following links, whatever modes it carries (overlay leaves a work folder of mode 000) and
+    however deep it is: a container can dig deeper than a function can call itself and than a path is long. Not there is
+    no error."""
+    try:
+        _remove_folder(folder)
+    except RecursionError:
+        _remove_deep(folder)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _remove_deep(folder)
+
+
+def _remove_folder(folder: str) -> None:
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        os.chmod(folder, 0o700)
+        entries = list(os.scandir(folder))
+    try:
+        _remove_entries(entries)
+    except PermissionError:
+        os.chmod(folder, 0o700)
+        _remove_entries(list(os.scandir(folder)))
+    os.rmdir(folder)
+
+
+def _remove_entries(entries: list[os.DirEntry[str]]) -> None:
+    for entry in entries:
+        if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
+            _remove_folder(entry.path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
+
+
+def _remove_deep(folder: str) -> None:
+    """rm(1) goes down by descriptors, a folder at a time."""
+    from stackup import programs  # brings subprocess, which a quick verb need not load
+
+    programs.run(["rm", "-rf", "--", folder], timeout=3600)
+
+
 @contextlib.contextmanager
 def lock(
     path: str, *, shared: bool = False, wait: float | None = None, waiting: Callable[[str], None] | None = None,

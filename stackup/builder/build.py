@@ -311,6 +311,11 @@ class _Builder:
         except OSError as error:
             what = f"{describe(layer)}: {error.filename}" if error.filename else describe(layer)
             raise KernelError.of(what, error, hint=_hint(error)) from error
+        except RecursionError as error:
+            place = _place(self._origins, image.name, position)
+            raise StackupError(
+                f"{describe(layer)}: its folders are nested too deep for a layer", place=place
+            ) from error
         except StackupError as error:
             if error.place is None:
                 error.place = _place(self._origins, image.name, position)

@@ -7,10 +7,9 @@ folder first, the record last. Whatever a crash leaves between is found in the j
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
-from stackup import oci
+from stackup import oci, paths
 from stackup.builder import snapshotter
 from stackup.builder.view import View
 from stackup.engine import bundle, etc, groups, leases, mounts, volumes
@@ -83,6 +82,7 @@ async def delete(world: World, container_id: str) -> None:
         record.stack, f"service:{record.service_name}/{record.number}", {"kind": DELETE, "id": container_id}
     )
     world.output.finish(container_id)
+    await world.blocking(paths.remove_tree, world.host.container(container_id))  # it may be large
     undo(world, record)
     world.networks.given_back(record)
     world.records.end(entry)
@@ -92,9 +92,7 @@ def undo(world: World, record: ContainerRecord) -> None:
     """Everything of a container away, as far as it is there."""
     groups.remove(world.cgroups.open(record.cgroup))
     volumes.forget_anonymous(world, record)
-    folder = world.host.container(record.id)
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)
+    paths.remove_tree(world.host.container(record.id))
     world.images.release(record.id)
     world.records.delete_container(record.id)
 

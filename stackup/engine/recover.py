@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal as signals
 import socket
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stackup import paths
 from stackup.engine import containers, execs, groups, observe, processes, running
 from stackup.engine.children import Fds
 from stackup.engine.records import ContainerRecord
@@ -192,10 +192,10 @@ def _sweep(world: World) -> None:
     groups.sweep_steps(world.host, world.cgroups)
     for name in os.listdir(world.host.path("containers")):
         if name not in ids:
-            shutil.rmtree(world.host.container(name), ignore_errors=True)
+            paths.remove_tree(world.host.container(name))
     for name in os.listdir(world.host.tmp):
         if name.startswith("volume."):  # half filled, or half removed; the rest in there is the builder's
-            shutil.rmtree(world.host.path("tmp", name), ignore_errors=True)
+            paths.remove_tree(world.host.path("tmp", name))
 
 
 async def hand_over(world: World, listener: socket.socket) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import nullcontext
 
+from stackup import paths
 from stackup.engine import client, verbs
 from stackup.errors import Conflict, KernelError
 from stackup.events import Reporter
@@ -34,7 +35,6 @@ def holdings(host: Host) -> tuple[str, ...]:
 
 def run(host: Host, report: Reporter) -> None:
     """Take every stack down with its volumes, end the pair where it stays (`supervise`), remove the folder."""
-    from stackup.builder.store import trees
 
     for row in verbs.ls(host.root):
         verbs.down(host.root, row.name, volumes=True, report=report)
@@ -43,7 +43,7 @@ def run(host: Host, report: Reporter) -> None:
         # `format` last: as long as it is there, this is a root, and an interrupted uninstall can be run again.
         for entry in sorted(os.scandir(host.root), key=lambda e: e.name == "format"):
             if entry.is_dir(follow_symlinks=False):
-                trees.remove_folder(entry.path)
+                paths.remove_tree(entry.path)
             else:
                 os.unlink(entry.path)
         os.rmdir(host.root)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stackup import paths
 from stackup.builder import snapshotter
 from stackup.builder.view import View
 from stackup.engine import binds
@@ -135,7 +135,7 @@ def remove_files(host: Host, name: str) -> None:
     gone = os.path.join(host.tmp, f"volume.{os.urandom(6).hex()}")
     try:
         os.rename(host.volume(name), gone)
-        shutil.rmtree(gone)
+        paths.remove_tree(gone)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -211,7 +211,7 @@ def settle(host: Host, one: Needed, view: View) -> None:
                     return
                 os.rmdir(aside)
             except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
+                paths.remove_tree(aside)
                 raise
         os.removexattr(path, _FRESH)
     except OSError as error:

@@ -59,7 +59,7 @@ def _remove_trees(host: Host, graph: Graph) -> None:
         if name not in known:
             away = os.path.join(host.tmp, trees.PREFIX + "gone-" + os.urandom(6).hex())
             os.rename(os.path.join(host.trees, name), away)
-            trees.remove_folder(away)
+            paths.remove_tree(away)
 
 
 def _remove_blobs(host: Host, graph: Graph) -> None:

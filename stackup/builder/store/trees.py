@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from collections.abc import Iterator
 
 from stackup import oci, paths
@@ -44,7 +43,7 @@ def sweep(host: Host) -> None:
     with contextlib.suppress(Conflict), paths.lock(lock_path(host), wait=0, purpose="sweep"):
         for name in os.listdir(host.tmp):
             if name.startswith(PREFIX):
-                remove_folder(os.path.join(host.tmp, name))
+                paths.remove_tree(os.path.join(host.tmp, name))
 
 
 @contextlib.contextmanager
@@ -55,7 +54,7 @@ def scratch(host: Host) -> Iterator[str]:
     try:
         yield folder
     finally:
-        remove_folder(folder)
+        paths.remove_tree(folder)
 
 
 def commit(host: Host, graph: Graph, folder: str, found: Digested) -> None:
@@ -118,29 +117,3 @@ def damaged_since_boot(host: Host, graph: Graph) -> list[str]:
         else:
             broken.append(diff_id)
     return broken
-
-
-def remove_folder(folder: str) -> None:
-    """Remove a tree without following links, whatever modes it carries (overlay leaves a work folder of mode 000)."""
-    try:
-        entries = list(os.scandir(folder))
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        os.chmod(folder, 0o700)
-        entries = list(os.scandir(folder))
-    try:
-        _remove_entries(entries)
-    except PermissionError:
-        os.chmod(folder, 0o700)
-        _remove_entries(list(os.scandir(folder)))
-    os.rmdir(folder)
-
-
-def _remove_entries(entries: list[os.DirEntry[str]]) -> None:
-    for entry in entries:
-        if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
-            remove_folder(entry.path)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(entry.path)
