@@ -122,7 +122,7 @@ def run(argv: list[str]) -> int:
 
 
 def _usage(message: str, line: str | None, error: ClickException) -> int:
-    text = message[:1].lower() + message[1:].rstrip(".")
+    text = " ".join((message[:1].lower() + message[1:].rstrip(".")).split())  # choices come a line each
     output.say(f"{output.style('error:', 'red', sys.stderr)} {text}")
     context = getattr(error, "ctx", None)
     top = context is None or context.parent is None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name": True, "--root": True,
            "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # A `name:` that needs no YAML to be read: plain or quoted, on a line of its own at the top level.
 _NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]*)(?P=quote)[ \t]*(?:#.*)?""")
 # YAML reads these as numbers, booleans or nothing, or sees more documents, directives, anchors: the loader decides.
@@ -58,10 +59,21 @@ class Settings:
         """The stack's name, for verbs that need no more of the file."""
         return self.quick_stack() or self.load().stack.name
 
+    def has_file(self) -> bool:
+        """Is there a stack file, or was there one? Then a word may be a service, folder of that name or not."""
+        from stackup.spec import discover
+        from stackup.spec.report import Report
+
+        try:
+            discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+        except BadInput:
+            return self._brought_up() is not None
+        return True
+
     def quick_stack(self) -> str | None:
         """The stack's name where it can be read without YAML, None where the loader has to say."""
         if self.name is not None:
-            return self.name
+            return self.name if _NAME.fullmatch(self.name) else None
         from stackup.spec import discover
         from stackup.spec.report import Report
 
@@ -121,8 +133,9 @@ def name_in(text: str, folder: str) -> str | None:
 def refuse_paths(given: Iterable[str], settings: Settings, verb: str) -> None:
     """BadInput for what can only be a path; before the stack file is looked for, which may be in that other folder."""
     for name in given:
-        file = name.endswith((".yaml", ".yml")) and os.path.exists(os.path.join(settings.directory or ".", name))
-        if file or "/" in name or name in (".", ".."):
+        path = os.path.join(settings.directory or ".", name)
+        file = name.endswith((".yaml", ".yml")) and os.path.exists(path)
+        if file or "/" in name or name in (".", "..") or (os.path.isdir(path) and not settings.has_file()):
             raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
 
 

@@ -74,6 +74,27 @@ def test_a_path_is_known_without_a_stack_file(
     assert ran.status == 2 and f"for another folder: stackup -C samples/guestbook {argv[0]}\n" in ran.err
 
 
+def test_a_folder_where_there_is_no_stack_file_is_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    (tmp_path / "guestbook").mkdir()
+    monkeypatch.chdir(tmp_path)
+    ran = run(capsys, "up", "guestbook")
+    assert ran.status == 2 and ran.err.endswith("hint: for another folder: stackup -C guestbook up\n")
+
+
+def test_a_name_that_no_stack_can_have_is_refused_by_every_verb(project: Path, capsys: Capsys) -> None:
+    for verb in ("ps", "down", "config"):
+        ran = run(capsys, "-p", "Bad Name", verb)
+        assert ran.status == 2 and ran.err.startswith("error: 'Bad Name' is no name of a stack\nhint: ")
+
+
+def test_choices_are_told_in_one_line(capsys: Capsys) -> None:
+    assert run(capsys, "completion").err == (
+        "error: missing argument 'shell'. Choose from: bash, zsh, fish\nhint: stackup completion --help\n"
+    )
+
+
 def test_an_unknown_service_is_answered_with_the_likely_one(project: Path, capsys: Capsys) -> None:
     ran = run(capsys, "up", "wbe")
     assert ran.status == 2
