@@ -99,12 +99,14 @@ def find_root(root: str, *, cgroup_fs: str = "/sys/fs/cgroup") -> Host | None:
     """
     path = os.path.join(root, "format")
     try:
-        _check_private(root)
         with open(path, encoding="utf-8") as file:
+            _check_private(root)  # only of a root: any other folder is left as it is
             value = json.load(file)
         number, root_id = int(value["format"]), str(value["id"])
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise StackupError(f"root {root} is not a folder", hint="choose another with --root") from None
     except PermissionError as error:
         raise StackupError(f"root {root} belongs to another user", hint="use --root, or run as its owner") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -120,9 +122,9 @@ def open_root(root: str, *, cgroup_fs: str = "/sys/fs/cgroup") -> Host:
         return host
     try:
         os.makedirs(root, mode=0o700, exist_ok=True)
+        _check_empty(root)
         os.chmod(root, 0o700)
         _check_private(root)
-        _check_empty(root)
         for folder in _FOLDERS:
             os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
         _spread(os.path.join(root, "containers"))
@@ -164,8 +166,6 @@ def _write_format(root: str) -> None:
 
 def _check_private(root: str) -> None:
     info = os.stat(root)
-    if not stat.S_ISDIR(info.st_mode):
-        raise StackupError(f"root {root} is not a folder", hint="choose another with --root")
     if info.st_uid != os.geteuid():
         raise StackupError(f"root {root} belongs to user {info.st_uid}", hint="use --root, or run as its owner")
     if info.st_mode & 0o077:

@@ -26,11 +26,14 @@ def test_a_first_run_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_something_else_never_becomes_a_root(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    home.mkdir(0o700)
+    home.mkdir(0o755)
     (home / "letters.txt").write_text("dear")
+    assert paths.find_root(str(home)) is None
     with pytest.raises(StackupError, match=r"it holds letters\.txt"):
         paths.open_root(str(home))
-    assert [p.name for p in home.iterdir()] == ["letters.txt"]
+    assert [p.name for p in home.iterdir()] == ["letters.txt"] and home.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(StackupError, match="is not a folder"):
+        paths.find_root(str(home / "letters.txt"))
 
 
 def test_a_root_that_others_can_reach_is_refused(tmp_path: Path) -> None:
