@@ -73,7 +73,8 @@ def test_exec_gives_a_terminal_with_its_size_and_gives_ours_back(host: TestHost,
     child.setwinsize(40, 120)
     child.sendline("sleep 0.3; stty size")
     child.expect("40 120")
-    child.sendline("sleep 100")
+    child.sendline("sh -c 'echo be''gun; exec sleep 100'")
+    child.expect("begun")  # a shell that is just making a child would keep the signal for itself
     child.sendintr()  # reaches the command, not us
     child.sendline("exit 5")
     child.expect(pexpect.EOF)
