@@ -46,15 +46,18 @@ def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreg
 
 
 def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:
-    """Follow logs until Ctrl-C, then stop; Ctrl-C again kills."""
+    """Follow logs until everything has ended (the worst end is the status), or Ctrl-C: stop; Ctrl-C again kills."""
     from stackup.cli.look import follow_logs
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
     root = settings.root_path()
     try:
-        follow_logs(root, stack, services, verbs.ps(root, stack), follow=True, since=since)
-        return 0
+        follow_logs(root, stack, services, verbs.ps(root, stack), follow=True, since=since, until_ended=True)
+        ends = [r.exit_code for r in verbs.ps(root, stack) if not services or r.service in services]
+        if ends and not settings.quiet:
+            output.say("all services have ended")
+        return 1 if any(ends) else 0
     except KeyboardInterrupt:
         output.say("stopping; Ctrl-C again kills")
     try:

@@ -8,7 +8,7 @@ that needs no YAML, graph or builder must not pay for them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
@@ -94,11 +94,12 @@ def ps(root: str, stack: str | None = None) -> tuple[Replica, ...]:
 
 def logs(
     root: str, stack: str, services: Sequence[str] = (), *, follow: bool = False, since: float | None = None,
-    tail: int | None = None,
+    tail: int | None = None, until_ended: bool = False,
 ) -> Iterator[LogLine]:  # fmt: skip
     """Lines of the services' output, merged by time, read from disk. `since`: seconds since the epoch.
 
-    `follow` goes on until the iterator is closed (or the stack is gone). A line's `source` is `web-1`.
+    `follow` goes on until the iterator is closed (or the stack is gone), with `until_ended` until none of them runs or
+    will be started again by its policy. A line's `source` is `web-1`.
     """
     from stackup.engine import logs as reader
 
@@ -114,10 +115,9 @@ def logs(
         }  # fmt: skip
 
     def finished() -> bool:
-        with _read(host) as records:
-            return records is None or records.stack(stack) is None
+        return not _anything(host, stack) or (until_ended and _all_ended(host, stack, chosen))
 
-    if finished():
+    if not _anything(host, stack):
         raise NotFound(f"stack {stack} is not up", hint="run `stackup up`")
     return reader.read_many(sources, since=since, tail=tail, follow=follow, finished=finished)
 
@@ -305,6 +305,20 @@ def _read(host: Host) -> Iterator[Records | None]:
 def _anything(host: Host, stack: str) -> bool:
     with _read(host) as records:
         return records is not None and records.stack(stack) is not None
+
+
+def _all_ended(host: Host, stack: str, services: Collection[str]) -> bool:
+    """Asked of the supervisor, which knows what its policies will start again: without one nothing is certain."""
+    try:
+        connection = client.connect(host)
+        if connection is None:
+            return False
+        with connection:
+            rows = connection.request("ps", stack=stack)["replicas"]
+    except client.Lost:
+        return False
+    states = [r["state"] for r in rows if not services or r["service"] in services]
+    return "running" not in states and "restarting" not in states
 
 
 def _count(reply: Document) -> int:

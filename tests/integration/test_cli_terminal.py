@@ -114,6 +114,18 @@ def test_foreground_follows_and_stops_at_ctrl_c(host: TestHost, folder: Path) ->
     assert states(host, folder) == {"one": "exited"}
 
 
+def test_foreground_ends_with_the_last_service(host: TestHost, folder: Path) -> None:
+    once = STACK.replace("'trap", "'exit 0; trap").replace(
+        "    stop_grace", "    restart: on-failure:2\n    stop_grace"
+    )
+    write_stack(folder, once)
+    done = host.cli("-C", str(folder), "up", "--foreground")
+    assert "all services have ended" in done.stderr
+    write_stack(folder, once.replace("exit 0; trap", "echo try; exit 3; trap"))
+    done = host.cli("-C", str(folder), "up", "--foreground", status=1)
+    assert done.stdout.count("one-1 | try") == 3, "its policy had started it twice again"
+
+
 def test_a_second_ctrl_c_kills_what_does_not_stop(host: TestHost, folder: Path) -> None:
     write_stack(folder, STACK.replace("period: 1s", "period: 600s").replace("echo bye; exit 0", "echo no"))
     child = terminal(host, folder, "up", "--foreground")
