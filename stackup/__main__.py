@@ -18,11 +18,20 @@ def run() -> NoReturn:
     Together that is a sixth of a `plan`.
     """
     gc.set_threshold(100_000, 50, 1000)
+    _fill_closed()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def _fill_closed() -> None:
+    """Started with `>&-`, the next file or socket that is opened would become the standard output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, closefd=False))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -95,7 +95,10 @@ class Settings:
         from stackup import paths
         from stackup.engine import verbs
 
-        folder = os.path.abspath(self.directory or ".")
+        try:
+            folder = os.path.abspath(self.directory or ".")
+        except FileNotFoundError:  # the current folder is gone
+            return None
         file = os.path.normpath(os.path.join(folder, self.file)) if self.file else None
         if paths.find_root(self.root_path()) is None:
             return None

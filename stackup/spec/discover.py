@@ -22,7 +22,10 @@ def find(folder: str, files: Sequence[str], report: Report) -> tuple[str, str]:
 
     BadInput where there is none.
     """
-    folder = os.path.abspath(folder)
+    try:
+        folder = os.path.abspath(folder)
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone", hint="cd to another one, or name it with -C") from None
     if len(files) > 1:
         raise BadInput("more than one -f is not built yet", hint="put it all in one file")
     if files:

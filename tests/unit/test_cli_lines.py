@@ -339,6 +339,22 @@ def test_a_closed_pipe_ends_quietly(project: Path) -> None:
     process.stderr.close()
 
 
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_closed_streams_are_nothing_special(project: Path, closed: str) -> None:
+    script = f'"$0" -m stackup config --services {closed}; status=$?; exec >said; echo $status'
+    ended = subprocess.run(["sh", "-c", script, sys.executable], cwd=project, capture_output=True, text=True)
+    assert (project / "said").read_text() == "0\n" and ended.stderr == ""
+    assert ended.stdout == ("store\nweb\n" if closed == "2>&-" else "")
+
+
+def test_a_folder_that_is_gone_is_said(project: Path, tmp_path: Path) -> None:
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m stackup ps'
+    done = subprocess.run(["sh", "-c", script, sys.executable], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        2, "error: the current folder is gone\nhint: cd to another one, or name it with -C\n"
+    )  # fmt: skip
+
+
 def test_uninstall_does_not_ask_who_cannot_answer(
     project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
