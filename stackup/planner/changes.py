@@ -20,7 +20,7 @@ _SECONDS = frozenset(
         "healthcheck.start_period", "healthcheck.start_interval",
     }
 )  # fmt: skip
-_LONGEST = 60
+_LONGEST, _BEFORE = 60, 15  # characters of a value; of what two long ones have in common
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,9 @@ def changes(applied: Service, wished: Service, places: Mapping[str, str]) -> tup
     """All differences in the order of the model's fields. `places` as in Desired."""
     address = f"service:{wished.name}"
     return tuple(
-        Change(
-            field, tell(pattern, old), tell(pattern, new), VERDICTS[pattern], place_of(address, field, places)
-        )
+        Change(field, *tell(pattern, old, new), VERDICTS[pattern], place_of(address, field, places))
         for field, pattern, old, new in _differences(applied, wished, "", "")
-    )  # fmt: skip
+    )
 
 
 def place_of(address: str, field: str, places: Mapping[str, str]) -> str | None:
@@ -61,7 +59,7 @@ def place_of(address: str, field: str, places: Mapping[str, str]) -> str | None:
 def differences(old: Any, new: Any, places: Mapping[str, str], address: str) -> list[str]:
     """The same for a value without verdicts (a network): the lines `subnet a -> b (stack.yaml:30)`."""
     return [
-        str(Change(field, tell(pattern, a), tell(pattern, b), "none", place_of(address, field, places)))
+        str(Change(field, *tell(pattern, a, b), "none", place_of(address, field, places)))
         for field, pattern, a, b in _differences(old, new, "", "")
     ]
 
@@ -95,16 +93,29 @@ class _Absent:
 _ABSENT = _Absent()
 
 
-def tell(field: str, value: Any) -> str:
-    """A value in one short line, in the unit that the field is written in."""
+def tell(field: str, old: Any, new: Any) -> tuple[str, str]:
+    """Two values in a short line each, in the unit that the field is written in. Long ones begin near where they
+    differ."""
+    texts = _told(field, old), _told(field, new)
+    pairs = enumerate(zip(*texts, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(map(len, texts)))
+    start = same - _BEFORE if same > _LONGEST - 2 * _BEFORE and max(map(len, texts)) > _LONGEST else 0
+    return _cut(texts[0], start), _cut(texts[1], start)
+
+
+def _cut(text: str, start: int) -> str:
+    text = "..." * bool(start) + text[start:]
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def _told(field: str, value: Any) -> str:
     if value is None or value is _ABSENT or value == ():
         return "nothing"
     if field in _SIZES and isinstance(value, int):
         return size(value)
     if field in _SECONDS:
         return f"{value:g}s"
-    text = _text(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -146,6 +146,14 @@ def test_a_long_value_is_cut() -> None:
     assert len(change.new) == 60 and change.new.endswith("...")
 
 
+def test_long_values_begin_where_they_differ() -> None:
+    old, new = (("sh", "-c", f"{'echo a; ' * 20}sleep {n}") for n in ("infinity", "999"))
+    (change,) = changes(service(command=old), service(command=new), {})
+    assert (change.old, change.new) == ("... echo a; sleep infinity]", "... echo a; sleep 999]")
+    (port,) = changes(service(command=("a" * 80, "b")), service(command=("c" * 80,)), {})
+    assert port.old.startswith("[aaa") and port.new.startswith("[ccc") and len(port.old) == 60
+
+
 @pytest.mark.parametrize(("count", "text"), [(0, "0B"), (1023, "1023B"), (64 << 20, "64M"), (1536 << 20, "1.5G")])
 def test_sizes(count: int, text: str) -> None:
     assert size(count) == text
