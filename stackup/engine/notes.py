@@ -16,6 +16,13 @@ def opened(desired: Desired, plan: Plan) -> tuple[str, ...]:
     return exposures(desired, plan, _owner)
 
 
+def displaced(desired: Desired, plan: Plan, file: str | None) -> tuple[str, ...]:
+    """Two projects of one name are one stack: the second takes the place of the first, which may be a surprise."""
+    if file is None or file == desired.file or plan.empty:
+        return ()
+    return (f"stack {desired.stack} was brought up from {file}; this file takes its place (another name: stackup -p)",)
+
+
 def _owner(path: str) -> str:
     """Of a folder, or of the nearest one above: who makes it is root."""
     try:

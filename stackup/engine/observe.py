@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The machine half: what the supervisor answers to `observe`."""
+    """The machine half: what the supervisor answers to `observe`. `file`: what the stack was brought up from."""
 
     serial: int = 0
+    file: str | None = None
     containers: tuple[ObservedContainer, ...] = ()
     networks: Mapping[str, ObservedNetwork] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
@@ -76,8 +77,10 @@ def machine(host: Host, records: Records, stack: str, cgroups: Driver | None = N
     networks = records.networks(stack)
     lacking = _lacking(host, records, networks, {c.id for c in found if c.state == "running"}) if networks else {}
     volumes = tuple(v.key for v in records.volumes(stack) if v.key and os.path.isdir(host.volume(v.name)))
+    known = records.stack(stack)
     return Machine(
         serial=records.serial(stack),
+        file=known.file if known else None,
         containers=found,
         networks={n.key: _network(n, lacking.get(n.key)) for n in networks},
         volumes=volumes,

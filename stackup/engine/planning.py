@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan and what it was made from. `closed`: what this machine will not let through, in words."""
+    """A plan and what it was made from. `warnings`: notes of the plan that `up` says aloud."""
 
     desired: Desired
     observed: Observed
     plan: Plan
-    closed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connection: Client | None = None) -> Drawn:
@@ -53,9 +53,9 @@ def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connec
     )  # fmt: skip
     plan = reconcile(desired, observed, options)
     proc = host.proc if host else "/proc"
-    closed = notes.closed(desired, plan, proc)
-    told = replace(plan, notes=(*notes.opened(desired, plan), *closed))
-    return Drawn(desired, observed, told, closed)
+    warnings = (*notes.displaced(desired, plan, half.file), *notes.closed(desired, plan, proc))
+    told = replace(plan, notes=(*notes.opened(desired, plan), *warnings))
+    return Drawn(desired, observed, told, warnings)
 
 
 def _known(desired: Desired, services: Sequence[str]) -> None:
@@ -155,7 +155,7 @@ def _draw_and_build(
 ) -> tuple[Drawn, Mapping[str, str]]:
     with _alone(host, loaded.stack.name, "up", report):
         drawn = draw(host, loaded, services, connection)
-        for note in drawn.closed:
+        for note in drawn.warnings:
             report(Warned("", note))
         return drawn, _build_half(host, loaded, drawn, report)
 

@@ -84,3 +84,18 @@ def test_a_process_that_does_not_die_is_named_and_down_can_be_said_again(host: T
                 break
     project.down()
     assert host.leftovers() == []
+
+
+def test_another_project_of_the_same_name_is_told_whose_place_it_takes(host: TestHost) -> None:
+    first = Project(host, QUIET)
+    first.up()
+    assert "was brought up from" not in first.cli("plan")
+    other = host.folder / "other"
+    shutil.copytree(first.folder, other)
+    text = (other / "stack.yaml").read_text().replace("infinity", "1000")
+    (other / "stack.yaml").write_text(text)
+    told = f"stack shop was brought up from {first.folder}/stack.yaml; this file takes its place"
+    assert f"note: {told}" in host.cli("-C", str(other), "plan").stdout
+    assert f"warning: {told}" in host.cli("-C", str(other), "up").stderr
+    assert "takes its place" not in host.cli("-C", str(other), "plan").stdout
+    host.cli("-C", str(other), "down")
