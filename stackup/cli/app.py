@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from stackup.cli import output
-from stackup.cli.settings import GLOBALS, Settings
+from stackup.cli.settings import GLOBALS, Settings, elsewhere
 from stackup.errors import BadInput
 
 # verb -> (module below stackup.cli, line of the overview); in the order of the overview
@@ -122,9 +123,11 @@ def run(argv: list[str]) -> int:
 
 
 def _usage(message: str, line: str | None, error: ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if context is not None and (found := _EXTRA.search(message)):
+        return _takes_none(context.info_name, found[1].split()[0])
     text = " ".join((message[:1].lower() + message[1:].rstrip(".")).split())  # choices come a line each
     output.say(f"{output.style('error:', 'red', sys.stderr)} {text}")
-    context = getattr(error, "ctx", None)
     top = context is None or context.parent is None
     if top and isinstance(error, NoSuchOption) and error.option_name in ("--version", "-V", "-v"):
         output.say("hint: stackup version")
@@ -132,6 +135,20 @@ def _usage(message: str, line: str | None, error: ClickException) -> int:
         output.say(f"hint: options of stackup itself stand before the verb: {line}")
     elif context is not None and context.parent is not None:
         output.say(f"hint: {context.command_path} --help")
+    return 2
+
+
+_EXTRA = re.compile(r"unexpected extra arguments?(?:\(s\))? \(([^)]+)\)")
+
+
+def _takes_none(verb: str, word: str) -> int:
+    """A word behind a verb that takes none: most often a folder, or one service of `down`."""
+    hint = f"stackup {verb} --help"
+    if os.path.exists(word):
+        hint = elsewhere(word, verb)
+    elif verb == "down":
+        hint = f"down takes the whole stack; one service: stackup stop {word}"
+    output.tell_error(BadInput(f"{verb} takes no {word!r}", hint=hint))
     return 2
 
 

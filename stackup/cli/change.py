@@ -9,7 +9,7 @@ import typer
 
 from stackup.cli import bring
 from stackup.cli.arguments import Format, Services, new_app, settings_of
-from stackup.cli.settings import did_you_mean
+from stackup.cli.settings import did_you_mean, refuse_paths
 from stackup.errors import BadInput, Interrupted
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def build(
     from stackup.engine import verbs
 
     settings = settings_of(context)
+    refuse_paths(images or (), settings, "build", "images")
     loaded = settings.load()
     keys = _image_keys(loaded.stack, images or [])
     try:

@@ -14,10 +14,10 @@ from stackup.errors import BadInput
 from stackup.events import Reporter
 
 app = new_app()
-_EVERYTHING_AFTER = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@app.command("exec", context_settings=_EVERYTHING_AFTER)
+# Everything after SERVICE is the command's, options too.
+@app.command("exec", context_settings={"allow_interspersed_args": False})
 def exec_(
     context: typer.Context,
     service: Annotated[str, typer.Argument(metavar="SERVICE[/N]", help="N: which replica.", show_default=False)],

@@ -133,13 +133,13 @@ def name_in(text: str, folder: str) -> str | None:
     return found["name"]
 
 
-def refuse_paths(given: Iterable[str], settings: Settings, verb: str) -> None:
+def refuse_paths(given: Iterable[str], settings: Settings, verb: str, what: str = "services") -> None:
     """BadInput for what can only be a path; before the stack file is looked for, which may be in that other folder."""
     for name in given:
         path = os.path.join(settings.directory or ".", name)
         file = name.endswith((".yaml", ".yml")) and os.path.exists(path)
         if file or "/" in name or name in (".", "..") or (os.path.isdir(path) and not settings.has_file()):
-            raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
+            raise BadInput(f"{name!r} is a path, where {verb} takes {what}", hint=elsewhere(name, verb))
 
 
 def replica_of(text: str) -> tuple[str, int | None]:
@@ -165,11 +165,11 @@ def check_services(given: Iterable[str], known: Iterable[str], settings: Setting
         if not there and not looks_like_path:
             raise NotFound(f"stack {settings.stack()} is not up", hint="run `stackup up`")
         if looks_like_path or os.path.exists(os.path.join(settings.directory or ".", name)):
-            raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=_elsewhere(name, verb))
+            raise BadInput(f"{name!r} is a path, where {verb} takes services", hint=elsewhere(name, verb))
         raise BadInput(f"no service {name!r}", hint=did_you_mean(name, there, "the services are"))
 
 
-def _elsewhere(path: str, verb: str) -> str:
+def elsewhere(path: str, verb: str) -> str:
     if path.endswith((".yaml", ".yml")):
         return f"for another stack file: stackup -f {path} {verb}"
     return f"for another folder: stackup -C {path} {verb}"

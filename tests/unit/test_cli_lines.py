@@ -89,6 +89,26 @@ def test_a_name_that_no_stack_can_have_is_refused_by_every_verb(project: Path, c
         assert ran.status == 2 and ran.err.startswith("error: 'Bad Name' is no name of a stack\nhint: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("build ./x", "'./x' is a path, where build takes images", "for another folder: stackup -C ./x build"),
+        ("down sub", "down takes no 'sub'", "for another folder: stackup -C sub down"),
+        ("config sub", "config takes no 'sub'", "for another folder: stackup -C sub config"),
+        ("down web x", "down takes no 'web'", "down takes the whole stack; one service: stackup stop web"),
+        ("ls x", "ls takes no 'x'", "stackup ls --help"),
+        ("exec -C sub web ls", "no such option: -C",
+         "options of stackup itself stand before the verb: stackup -C sub exec web ls"),
+    ],
+)  # fmt: skip
+def test_a_word_too_many_is_answered_with_the_right_line(
+    line: str, error: str, hint: str, project: Path, capsys: Capsys
+) -> None:
+    (project / "sub").mkdir()
+    ran = run(capsys, *line.split())
+    assert (ran.status, ran.err) == (2, f"error: {error}\nhint: {hint}\n")
+
+
 def test_choices_are_told_in_one_line(capsys: Capsys) -> None:
     assert run(capsys, "completion").err == (
         "error: missing argument 'shell'. Choose from: bash, zsh, fish\nhint: stackup completion --help\n"
