@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -38,18 +38,28 @@ _WORDS: dict[str, Scalar] = {
 }  # fmt: skip
 
 
+class Source(NamedTuple):
+    """A variable that a value was made of: `name` as it is looked up (`PORT`, `vars.port`), `where` it came from
+    (`the environment`, `.env:3`, `--set`, `stack.yaml:4`), None where it was not set."""
+
+    name: str
+    where: str | None
+
+
 class Node:
     """A value of the file: a scalar, a list of nodes, or a mapping of text to nodes.
 
     `line`, `column` count from 1 and are the value's; `key` is (line, column) of its key, where it has one. `path` is
     where it was written, also after `canonical` moved it. `text` is a scalar as written, for places that want text.
+    `sources` are the variables that were put into it: such a text is read as a number or a truth value where one is
+    wanted.
     """
 
-    __slots__ = ("column", "file", "key", "line", "path", "tag", "text", "value")
+    __slots__ = ("column", "file", "key", "line", "path", "sources", "tag", "text", "value")
 
     def __init__(
         self, value: Any, file: str, line: int, column: int, path: Path,
-        key: tuple[int, int] | None = None, text: str = "", tag: str | None = None,
+        key: tuple[int, int] | None = None, text: str = "", tag: str | None = None, sources: tuple[Source, ...] = (),
     ) -> None:  # fmt: skip
         self.value: Any = value
         self.file = file
@@ -59,6 +69,7 @@ class Node:
         self.key = key
         self.text = text
         self.tag = tag
+        self.sources = sources
 
     @property
     def place(self) -> Place:
@@ -93,7 +104,7 @@ class Node:
     def made(self, value: Any) -> Node:
         """Another value at this node's place: what `canonical` made of it."""
         text = "" if isinstance(value, dict | list | None) else str(value)
-        return Node(value, self.file, self.line, self.column, self.path, self.key, text)
+        return Node(value, self.file, self.line, self.column, self.path, self.key, text, None, self.sources)
 
     def plain(self) -> Any:
         """The value without places: dict, list, scalars."""
@@ -116,7 +127,7 @@ class Node:
             value = {k: v.copied((*path, k), v.key, budget) for k, v in value.items()}
         elif isinstance(value, list):
             value = [v.copied((*path, i), None, budget) for i, v in enumerate(value)]
-        return Node(value, self.file, self.line, self.column, path, key, self.text, self.tag)
+        return Node(value, self.file, self.line, self.column, path, key, self.text, self.tag, self.sources)
 
     def describe(self) -> str:
         """`the number 5`, `text 'abc'`, `a list`: what was found, for messages."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stackup.errors import Place, Problem, SpecErrors
 
 if TYPE_CHECKING:
-    from stackup.spec.nodes import Node
+    from stackup.spec.nodes import Node, Source
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_/-]+")
 _LONGEST_LINE = 500
@@ -27,6 +27,14 @@ def dotted(path: Sequence[str | int]) -> str:
         else:
             text += f'["{part}"]'
     return text
+
+
+def told(sources: Sequence[Source]) -> str:
+    """`$PORT from .env:3`: the variables that a value was made of."""
+    return ", ".join(
+        (name if name.startswith("vars.") else f"${name}") + (f" from {where}" if where else ", which is not set")
+        for name, where in dict.fromkeys(sources)
+    )
 
 
 class Report:
@@ -54,6 +62,8 @@ class Report:
 
     def problem(self, node: Node, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
         """A mistake at a value (or at its key). `hint` completes the sentence: `did you mean 'image'?`."""
+        if node.sources and not at_key:
+            message += f" ({told(node.sources)})"
         self.problem_at(node.key_place if at_key else node.place, dotted(node.path), message, hint)
 
     def problem_at(self, place: Place, path: str, message: str, hint: str | None = None) -> None:
