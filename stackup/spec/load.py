@@ -78,7 +78,7 @@ def load_text(
     consistency.check(stack, origins, ctx)
     _without_effect(stack, origins, report)
     report.finish()
-    return Loaded(stack=stack, origins=origins.positions(), warnings=report.warnings, raw=raw)
+    return Loaded(stack=stack, origins=origins.positions(), warnings=report.warnings, raw=raw, lines=report.lines)
 
 
 def _read(path: str, shown: str) -> bytes:

@@ -9,7 +9,7 @@ defaults are filled in, synonyms (`replicas`/`scale`/`deploy.replicas`, `resourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -209,9 +209,11 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A stack and where its values came from. `origins` maps a canonical path to (file as shown, line, column)."""
+    """A stack and where its values came from. `origins` maps a canonical path to (file as shown, line, column);
+    `lines` holds the text of every file that was read, by the name it is shown with."""
 
     stack: Stack
     origins: Mapping[Path, tuple[str, int, int]]
     warnings: tuple[str, ...] = ()
     raw: Any = None
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)

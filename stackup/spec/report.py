@@ -37,6 +37,13 @@ def told(sources: Sequence[Source]) -> str:
     )
 
 
+def shown(line: str) -> str | None:
+    """A line of a file as it may be printed above a caret; None where it is too long to be of use."""
+    if len(line) > _LONGEST_LINE:
+        return None
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line)
+
+
 class Report:
     """Collects problems instead of stopping at the first. `finish` raises them all, in the order of the file."""
 
@@ -49,14 +56,16 @@ class Report:
         """Keep a file's text, so that its lines can be shown."""
         self._sources[file] = _BREAK.split(text)
 
+    @property
+    def lines(self) -> Mapping[str, Sequence[str]]:
+        """The text of every file read so far, by the name it is shown with."""
+        return self._sources
+
     def line_of(self, place: Place) -> str | None:
         lines = self._sources.get(place.file, [])
         if not 1 <= place.line <= len(lines):
             return None
-        line = lines[place.line - 1]
-        if len(line) > _LONGEST_LINE:
-            return None
-        return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line)
+        return shown(lines[place.line - 1])
 
     dotted = staticmethod(dotted)
 
