@@ -1,67 +1,121 @@
-"""Which stack file, and what the stack is called."""
+"""Which files: the ones that were named, or what is found here or in a folder above; and a name from a folder's."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from stackup.errors import BadInput
 from stackup.spec.report import Report
 
+# Per kind: names of the file, and of what is laid over it where no file was named. The first name there wins.
 NAMES = ("stack.yaml", "stack.yml")
-_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+OVERRIDES = ("stack.override.yaml", "stack.override.yml")
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+COMPOSE_OVERRIDES = (
+    "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
+)  # fmt: skip
+STDIN = "-"
+Dialect = Literal["stack", "compose"]
+
 _EXAMPLE = """write one, for example:
     images: {hello: {layers: [{host: {programs: [sh, echo, sleep]}}]}}
     services:
       hello: {image: hello, command: [sh, -c, "echo hello; sleep 1000"]}"""
 
 
-def find(folder: str, files: Sequence[str], report: Report) -> tuple[str, str]:
-    """(absolute path, name to show) of the stack file: the one given, else stack.yaml or stack.yml here or above.
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the project: where it lies (absolute; "-" is the standard input) and what messages call it."""
 
-    BadInput where there is none.
-    """
-    try:
-        folder = os.path.abspath(folder)
-    except FileNotFoundError:
-        raise BadInput("the current folder is gone", hint="cd to another one, or name it with -C") from None
-    if len(files) > 1:
-        raise BadInput("more than one -f is not built yet", hint="put it all in one file")
-    if files:
-        path = os.path.normpath(os.path.join(folder, files[0]))
-        if os.path.isdir(path):
-            raise BadInput(f"{files[0]} is a folder", hint=f"for another folder: stackup -C {files[0]} ...")
-        if not os.path.exists(path):
-            raise BadInput(f"no file {files[0]}", hint=f"-f names a stack file; looked for {path}")
-        return path, files[0]
-    if not os.path.isdir(folder):
-        raise BadInput(f"no folder {folder}", hint="-C names the folder of the stack file")
-    return _upward(folder, report)
+    path: str
+    shown: str
+
+    @property
+    def dialect(self) -> Dialect:
+        return dialect_of(self.path)
+
+    def read(self, limit: int) -> bytes:
+        """At most `limit` bytes of it. BadInput where it cannot be read."""
+        if self.path == STDIN:
+            return _standard_input(limit)
+        try:
+            with open(self.path, "rb") as file:
+                return file.read(limit)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.shown} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _upward(folder: str, report: Report) -> tuple[str, str]:
+_stdin: bytes | None = None
+
+
+def _standard_input(limit: int) -> bytes:
+    """It can be read only once, and a verb may load its stack twice."""
+    global _stdin
+    if _stdin is None:
+        import sys
+
+        _stdin = sys.stdin.buffer.read(limit)
+    return _stdin
+
+
+def dialect_of(path: str) -> Dialect:
+    """A file whose base name has `compose` in it is a Compose file; every other is ours."""
+    return "compose" if "compose" in os.path.basename(path) else "stack"
+
+
+def given(folder: str, names: Sequence[str], said_by: str = "-f") -> tuple[File, ...]:
+    """The files that somebody named, relative to `folder`. BadInput where one is not there."""
+    if names.count(STDIN) > 1:
+        raise BadInput("the standard input can be read once", hint="name '-' once")
+    return tuple(File(STDIN, "stdin") if n == STDIN else _given(folder, n, said_by) for n in names)
+
+
+def _given(folder: str, name: str, said_by: str) -> File:
+    path = os.path.normpath(os.path.join(folder, name))
+    if os.path.isdir(path):
+        hint = f"for another folder: stackup -C {name} ..." if said_by == "-f" else None
+        raise BadInput(f"{name or path} is a folder", hint=hint or f"{said_by} names files")
+    if not os.path.exists(path):
+        raise BadInput(f"no file {name}", hint=f"{said_by} names a stack file; looked for {path}")
+    return File(path, name)
+
+
+def upward(folder: str, report: Report, shown_from: str | None = None) -> tuple[File, ...]:
+    """The stack file of `folder`, else of the nearest folder above, and its override. BadInput where there is none."""
     here = folder
     while True:
-        there = [name for name in NAMES if os.path.isfile(os.path.join(here, name))]
+        there = [name for name in (*NAMES, *COMPOSE_NAMES) if os.path.isfile(os.path.join(here, name))]
         if there:
-            path = os.path.join(here, there[0])
-            shown = os.path.relpath(path, folder)
-            if len(there) > 1:
-                report.warn_plainly(f"{shown} is used, {there[1]} beside it is not")
-            return path, shown
+            return _chosen(here, there, shown_from or folder, report)
         above = os.path.dirname(here)
         if above == here:
             break
         here = above
-    hint = _EXAMPLE
-    for name in _COMPOSE:
-        if os.path.isfile(os.path.join(folder, name)):
-            hint = f"there is a {name}: stackup -f {name} ... reads it as far as its keys are built"
-            break
-    raise BadInput(
-        f"no stack file: looked for {' and '.join(NAMES)} in {folder} and in every folder above it", hint=hint
-    )
+    names = f"{', '.join((*NAMES, *COMPOSE_NAMES[:-1]))} and {COMPOSE_NAMES[-1]}"
+    raise BadInput(f"no stack file: looked for {names} in {folder} and in every folder above it", hint=_EXAMPLE)
+
+
+def _chosen(folder: str, there: Sequence[str], shown_from: str, report: Report) -> tuple[File, ...]:
+    first, *others = (_file(folder, name, shown_from) for name in there)
+    if others:
+        is_, them = ("is", "it") if len(others) == 1 else ("are", "them")
+        listed = ", ".join(os.path.basename(file.path) for file in others)
+        report.warn_plainly(f"{first.shown} is used, {listed} beside it {is_} not; -f takes {them}")
+    names = OVERRIDES if first.dialect == "stack" else COMPOSE_OVERRIDES
+    overrides = [_file(folder, n, shown_from) for n in names if os.path.isfile(os.path.join(folder, n))]
+    if overrides[1:]:
+        listed = ", ".join(os.path.basename(file.path) for file in overrides[1:])
+        report.warn_plainly(f"{overrides[0].shown} is used, {listed} beside it is not; -f takes several files")
+    return (first, *overrides[:1])
+
+
+def _file(folder: str, name: str, shown_from: str) -> File:
+    path = os.path.join(folder, name)
+    return File(path, os.path.relpath(path, shown_from))
 
 
 def derived_name(folder: str) -> str:
@@ -72,3 +126,17 @@ def derived_name(folder: str) -> str:
             f"the folder {folder} gives the stack no name", hint="write 'name: ...' in the stack file, or use -p"
         )
     return name
+
+
+def find(folder: str, files: Sequence[str], report: Report) -> tuple[str, str]:
+    """(absolute path, name to show) of the one stack file, for those that do not merge files yet."""
+    try:
+        folder = os.path.abspath(folder)
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone", hint="cd to another one, or name it with -C") from None
+    if len(files) > 1:
+        raise BadInput("more than one -f is not built yet", hint="put it all in one file")
+    if not files and not os.path.isdir(folder):
+        raise BadInput(f"no folder {folder}", hint="-C names the folder of the stack file")
+    found = given(folder, files) if files else upward(folder, report)
+    return found[0].path, found[0].shown

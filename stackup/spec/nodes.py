@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from stackup.errors import BadInput, Place
+from stackup.spec.decoding import MAX_BYTES as MAX_BYTES
+from stackup.spec.decoding import decode as decode
 from stackup.spec.model import Path
 from stackup.spec.report import Report, dotted
+from stackup.spec.sources import Source as Source
 
-MAX_BYTES = 4 << 20
 MAX_NODES = 100_000
 MAX_DEPTH = 64
 MAX_DIGITS = 300
@@ -36,14 +38,6 @@ _WORDS: dict[str, Scalar] = {
     ".inf": float("inf"), ".Inf": float("inf"), ".INF": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"),
     ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
 }  # fmt: skip
-
-
-class Source(NamedTuple):
-    """A variable that a value was made of: `name` as it is looked up (`PORT`, `vars.port`), `where` it came from
-    (`the environment`, `.env:3`, `--set`, `stack.yaml:4`), None where it was not set."""
-
-    name: str
-    where: str | None
 
 
 class Node:
@@ -173,21 +167,6 @@ def core_scalar(text: str) -> Scalar:
         digits = text.lstrip("+-")
         return text if len(digits) > 1 and digits[0] == "0" else int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
-
-
-def decode(data: bytes, file: str) -> str:
-    """The text of a stack file. BadInput for what is not UTF-8 (a BOM is fine), or larger than MAX_BYTES."""
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{file}: {len(data)} bytes are more than a stack file may have ({MAX_BYTES})")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise BadInput(f"{file}: the file is UTF-16", hint="save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
-        message = f"{Place(file, line, column)}: byte 0x{data[error.start]:02x} is not UTF-8"
-        raise BadInput(message, hint="save the file as UTF-8", place=Place(file, line, column)) from None
 
 
 def parse(text: str, file: str, report: Report) -> Node | None:

@@ -1,0 +1,22 @@
+"""The bytes of a file as text: stack files, env files. No YAML is needed for it."""
+
+from __future__ import annotations
+
+from stackup.errors import BadInput, Place
+
+MAX_BYTES = 4 << 20
+
+
+def decode(data: bytes, file: str) -> str:
+    """The text of a stack file. BadInput for what is not UTF-8 (a BOM is fine), or larger than MAX_BYTES."""
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{file}: {len(data)} bytes are more than a stack file may have ({MAX_BYTES})")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise BadInput(f"{file}: the file is UTF-16", hint="save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
+        message = f"{Place(file, line, column)}: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise BadInput(message, hint="save the file as UTF-8", place=Place(file, line, column)) from None
