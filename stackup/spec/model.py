@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stackup.spec.layers import Layer
+
+if TYPE_CHECKING:
+    from stackup.spec.nodes import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +195,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A whole stack file. `folder` is absolute: sources start there. `networks` holds `default` where it is used."""
+    """A whole stack. `folder` is absolute: sources start there. `networks` holds `default` where it is used.
+
+    `inactive`: services that their profiles switch off; they are not among `services`, and what runs of them stays.
+    """
 
     name: str
     folder: str
@@ -201,19 +207,45 @@ class Stack:
     services: Mapping[str, Service] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     volumes: Mapping[str, Volume] = field(default_factory=dict)
+    inactive: tuple[str, ...] = ()
 
 
 Path = tuple[str | int, ...]
 """Where a value sits in the canonical stack: ("services", "web", "resources", "memory")."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable that the files mention. `value` and `where` it came from are None where it is not set.
+
+    `default`, `alternative`: the texts of `${X:-default}` and `${X:+alternative}`; `required`: `${X:?}` somewhere.
+    """
+
+    name: str
+    default: str | None = None
+    alternative: str | None = None
+    required: bool = False
+    value: str | None = None
+    where: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A stack and where its values came from. `origins` maps a canonical path to (file as shown, line, column);
-    `lines` holds the text of every file that was read, by the name it is shown with."""
+    """A stack and what was learned on the way to it.
+
+    `origins`: canonical path -> (file as shown, line, column). `sources`: canonical path -> the variables that the
+    value was made of. `warned`: canonical path -> the plain value of a key that has no effect yet. `variables`: all
+    that the files mention. `files`: every file that was read, as shown, and `lines` their texts. `profiles`: all that
+    are declared.
+    """
 
     stack: Stack
     origins: Mapping[Path, tuple[str, int, int]]
     warnings: tuple[str, ...] = ()
     raw: Any = None
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Mapping[Path, tuple[Source, ...]] = field(default_factory=dict)
+    warned: Mapping[Path, Any] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
