@@ -208,6 +208,8 @@ def _quick(port: int) -> str:
 
 
 def test_hostile_packets_do_not_stop_the_server(host: TestHost) -> None:
+    """Nor do they push out an honest question: the queue holds more than such a burst."""
+
     def flood(seed: int) -> None:
         chance = random.Random(seed)
         good = dns.message.make_query("web", "A", use_edns=True).to_wire()
