@@ -1,4 +1,4 @@
-"""Short forms that many keys share, turned into their long form. Positions follow.
+"""Short forms that many keys share, turned into their long form. Positions and tags follow.
 
 A node of the wrong type is handed back as it is: `validate` says what was expected there.
 """
@@ -8,18 +8,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from stackup.spec.nodes import Node, shorten
+from stackup.spec.nodes import RESET, Node, shorten
 from stackup.spec.report import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a file's relative paths start, the caller's environment, and where problems go."""
+    """Where a file's relative paths start, the caller's environment, and where problems go.
+
+    `project` is the folder that relative paths are given on from: that of the whole project, by default the same.
+    `dialect` says whose words the file may use: ours and Compose's, or Compose's alone.
+    """
 
     folder: str
     environment: Mapping[str, str]
     report: Report
+    project: str | None = None
+    dialect: Literal["stack", "compose"] = "stack"
 
     def absolute(self, path: str) -> str:
         """An absolute path from one of the file; `~` is the caller's home."""
@@ -27,8 +34,23 @@ class Context:
             path = (self.environment.get("HOME") or "/root") + path[1:]
         return os.path.normpath(os.path.join(self.folder, path))
 
+    def rebased(self, path: str) -> str:
+        """A path of this file as a file in the project's folder would write it."""
+        if self.project in (None, self.folder) or not path or path.startswith(("/", "~")) or "\0" in path:
+            return path
+        rebased = os.path.relpath(os.path.join(self.folder, path), self.project)
+        return rebased + "/" if path.endswith("/") else rebased
+
 
 Form = Callable[[Node, Context], Node]
+
+
+def apply(items: dict[str, Node], table: Mapping[str, Form], ctx: Context) -> None:
+    """Bring the values under `table`'s keys into their form, in place. What is to be removed needs none."""
+    for key, form in table.items():
+        node = items.get(key)
+        if node is not None and node.value is not None and node.tag != RESET:
+            items[key] = form(node, ctx)
 
 
 def made_list(node: Node, _: Context) -> Node:
@@ -119,34 +141,65 @@ def ulimits(node: Node, _: Context) -> Node:
     return node.made({name: long(value) for name, value in node.items.items()}) if node.is_map else node
 
 
-def healthcheck(node: Node, ctx: Context) -> Node:
-    """`test` text -> `[CMD-SHELL, text]`; `disable: true` -> `test: [NONE]`."""
-    if not node.is_map:
+def dependencies(node: Node, ctx: Context) -> Node:
+    """`depends_on`: a list says all of it, `{condition: service_started, required: true}`; a mapping what it says."""
+    made = keyed(node, ctx)
+    if node.is_list:
+        for child in made.items.values():
+            child.value = {"condition": child.made("service_started"), "required": child.made(True)}
+    return made
+
+
+def files(node: Node, ctx: Context) -> Node:
+    """`env_file`: a path or a list -> a list of `{path}`."""
+
+    def long(item: Node) -> Node:
+        made = item.made({"path": item.made(item.value)}) if isinstance(item.value, str) else item
+        path = made.get("path")
+        if path is None or not isinstance(path.value, str):
+            return made
+        return made.made(made.items | {"path": path.made(ctx.rebased(path.value))})
+
+    return node.made([long(item) for item in (node.list if node.is_list else [node])])
+
+
+def healthcheck(node: Node, _: Context) -> Node:
+    """`test` text -> `[CMD-SHELL, text]`."""
+    test = node.items.get("test")
+    if test is None or not isinstance(test.value, str):
         return node
-    items = dict(node.items)
-    disable = items.get("disable")
-    if disable is not None and isinstance(disable.value, bool):
-        del items["disable"]
-        if disable.value:
-            items["test"] = disable.made([disable.made("NONE")])
-    test = items.get("test")
-    if test is not None and isinstance(test.value, str):
-        items["test"] = test.made([test.made("CMD-SHELL"), test.made(test.value)] if test.value else [])
+    words = [test.made("CMD-SHELL"), test.made(test.value)] if test.value else []
+    return node.made(node.items | {"test": test.made(words)})
+
+
+def disabled(node: Node, _: Context) -> Node:
+    """A `healthcheck` with `disable: true` -> `test: [NONE]`."""
+    disable = node.items.get("disable")
+    if disable is None or not isinstance(disable.value, bool):
+        return node
+    items = {key: value for key, value in node.items.items() if key != "disable"}
+    if disable.value:
+        items["test"] = disable.made([disable.made("NONE")])
     return node.made(items)
 
 
-def security_options(node: Node, ctx: Context) -> Node:
-    """`security_opt`: `name:value` -> `name=value`; what this machine's other guards would do is left out, and said."""
-    if not node.is_list:
-        return node
+def security_options(node: Node, _: Context) -> Node:
+    """`security_opt`: `name:value` -> `name=value`."""
 
     def same(item: Node) -> Node:
         if not isinstance(item.value, str) or "=" in item.value or ":" not in item.value:
             return item
         return item.made(item.value.replace(":", "=", 1))
 
+    return node.made([same(item) for item in node.list]) if node.is_list else node
+
+
+def obeyed_security(node: Node, ctx: Context) -> Node:
+    """`security_opt`: what this machine's other guards would do is left out, and said."""
+    if not node.is_list:
+        return node
     found = []
-    for item in (same(item) for item in node.list):
+    for item in node.list:
         if isinstance(item.value, str) and (item.value.startswith("label=") or item.value == "apparmor=unconfined"):
             ctx.report.warn(item, "has no effect: stackup sets no SELinux label and no AppArmor profile")
         else:

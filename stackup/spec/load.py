@@ -3,7 +3,8 @@
     discover      which file
     decode        bytes -> text
     parse         text -> nodes that know their place (nodes.py)
-    canonical     short forms -> long ones; synonyms become one (canonical.py)
+    canonical     short forms -> long ones (canonical.py)
+    normalise     synonyms become one, what is implied is said (normalise.py)
     environment   env_file and the caller's variables (environment.py)
     inherit       what the file's images say about health (inherit.py)
     validate      nodes -> dataclasses; types, unknown keys, names, sizes (validate.py)
@@ -20,7 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from stackup.errors import BadInput, Place
-from stackup.spec import canonical, consistency, discover, environment, inherit, validate
+from stackup.spec import canonical, consistency, discover, environment, inherit, normalise, validate
 from stackup.spec.forms import Context
 from stackup.spec.model import Loaded, Stack
 from stackup.spec.nodes import MAX_BYTES, Node, decode, parse
@@ -67,7 +68,7 @@ def load_text(
     root = _document(text, shown, report)
     raw = root.plain()
     _notices(root, report)
-    tree = canonical.canonical(root, ctx)
+    tree = normalise.normalise(canonical.canonical(root, ctx), ctx)
     _resolve(tree, ctx)
     origins = Origins()
     values = validate.validate(tree, Reading(report, origins))

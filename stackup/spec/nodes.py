@@ -4,6 +4,9 @@ Built from the parser's events and not with `yaml.compose`: PyYAML's composer re
 brackets ends the process with a segmentation fault. Here depth, number of nodes (alias bombs) and duplicate keys are
 checked on the way. YAML 1.1's surprises are gone: `on`, `22:22`, `2024-01-01`, `1_000` stay text. One thing stays as
 Compose reads it: `0440` is octal, like `0o440`.
+
+A file may hold several documents; anchors hold within one. `!reset` and `!override` may stand before any value and stay
+on its node (`tag`) for those who merge; aliases and merge keys carry them along.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from stackup.spec.sources import Source as Source
 MAX_NODES = 100_000
 MAX_DEPTH = 64
 MAX_DIGITS = 300
+MERGE_TAGS = ("!reset", "!override")
+RESET, OVERRIDE = "!reset", "!override"
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Scalar = str | int | float | bool | None
@@ -45,6 +50,7 @@ class Node:
 
     `line`, `column` count from 1 and are the value's; `key` is (line, column) of its key, where it has one. `path` is
     where it was written, also after `canonical` moved it. `text` is a scalar as written, for places that want text.
+    `tag` is `!reset` (nothing shall be here), `!override` (this alone shall be here) or None.
     `sources` are the variables that were put into it: such a text is read as a number or a truth value where one is
     wanted.
     """
@@ -98,7 +104,7 @@ class Node:
     def made(self, value: Any) -> Node:
         """Another value at this node's place: what `canonical` made of it."""
         text = "" if isinstance(value, dict | list | None) else str(value)
-        return Node(value, self.file, self.line, self.column, self.path, self.key, text, None, self.sources)
+        return Node(value, self.file, self.line, self.column, self.path, self.key, text, self.tag, self.sources)
 
     def plain(self) -> Any:
         """The value without places: dict, list, scalars."""
@@ -169,20 +175,29 @@ def core_scalar(text: str) -> Scalar:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def parse(text: str, file: str, report: Report) -> Node | None:
-    """The one document of `text`, or None where it is empty. Duplicate keys and the like go to `report`.
+def documents(text: str, file: str, report: Report) -> list[Node]:
+    """The roots of the documents of `text` in order; empty ones are left out. Duplicate keys and the like go to
+    `report`.
 
-    SpecErrors where the text is no YAML at all; BadInput past the bounds above.
+    SpecErrors where the text is no YAML at all; BadInput past the bounds above, which are the whole file's.
     """
     report.add_source(file, text)
     try:
-        return _Builder(text, file, report).document()
+        return _Builder(text, file, report).documents()
     except yaml.reader.ReaderError as error:
         _unreadable(error, text, file, report)
     except yaml.MarkedYAMLError as error:
         _no_yaml(error, file, report)
     report.finish()
     raise AssertionError("unreachable")
+
+
+def parse(text: str, file: str, report: Report) -> Node | None:
+    """The one document of `text`, or None where it is empty; otherwise as `documents`."""
+    roots = documents(text, file, report)
+    for root in roots[1:]:
+        report.problem(root, "a second document", "this file has one; remove the '---'")
+    return roots[0] if roots else None
 
 
 def _unreadable(error: yaml.reader.ReaderError, text: str, file: str, report: Report) -> None:
@@ -202,8 +217,14 @@ _SCANNER_HINTS = (
     ("did not find expected key", "", "check the indentation"),
     ("expected <block end>", "", "check the indentation"),
     ("did not find expected '-' indicator", "", "check the indentation"),
+    ("did not find expected <document start>", "", "check the indentation"),
     ("undefined alias", "", "an alias (*name) follows its anchor (&name); quote a text that begins with '*'"),
 )  # fmt: skip
+
+
+# A value that begins with `{{` and is not quoted: a mapping in a mapping to YAML.
+_BARE_EXPRESSION = re.compile(r"(?:^|[:,\[-])\s+\{\{")
+_QUOTE_IT = "put quotes around a text with {{ }} in it"
 
 
 def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
@@ -217,6 +238,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
     line = report.line_of(place) or ""
     character = line[place.column - 1 : place.column]
     hints = [h for text, c, h in _SCANNER_HINTS if text in problem and (not c or c == character)]
+    if _BARE_EXPRESSION.search(line):
+        hints.insert(0, _QUOTE_IT)
     context = f" {error.context}" if error.context and error.context.startswith("while") else ""
     if error.context_mark and context:
         context += f" that begins on line {error.context_mark.line + 1}"
@@ -229,23 +252,23 @@ class _Builder:
         self.report = report
         self.budget = Budget()
         self.anchors: dict[str, Node | None] = {}
+        self.elsewhere: set[str] = set()  # anchors of the documents before
+        self.bare = False  # the mapping just read is a `{{ }}` without quotes
         self.loader: Any = Loader(text)
 
-    def document(self) -> Node | None:
+    def documents(self) -> list[Node]:
+        found = []
         try:
             self.loader.get_event()  # stream start
-            if self.loader.check_event(yaml.StreamEndEvent):
-                return None
-            self.loader.get_event()  # document start
-            node = self.node(self.loader.get_event(), (), None, 0)
-            self.loader.get_event()  # document end
-            if not self.loader.check_event(yaml.StreamEndEvent):
-                mark = self.loader.get_event().start_mark
-                place = Place(self.file, mark.line + 1, mark.column + 1)
-                self.report.problem_at(place, "", "a second document in one file is not built yet", "remove the '---'")
-            return node
+            while not self.loader.check_event(yaml.StreamEndEvent):
+                self.loader.get_event()  # document start
+                self.elsewhere |= self.anchors.keys()
+                self.anchors.clear()
+                found.append(self.node(self.loader.get_event(), (), None, 0))
+                self.loader.get_event()  # document end
         finally:
             self.loader.dispose()
+        return [root for root in found if root.value is not None or root.tag]
 
     def node(self, event: Any, path: Path, key: tuple[int, int] | None, depth: int) -> Node:
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
@@ -265,6 +288,8 @@ class _Builder:
         else:
             self.tag(node, event.tag, "map")
             node.value = self.mapping(path, depth)
+            if self.bare:  # told already
+                node.value, self.bare = None, False
         if event.anchor:
             self.anchors[event.anchor] = node
         return node
@@ -273,27 +298,28 @@ class _Builder:
         target = self.anchors.get(event.anchor)
         if target is not None:
             return target.copied(path, key, self.budget)
+        hint = None
         if event.anchor in self.anchors:
             message = f"the alias *{event.anchor} stands inside its own anchor"
         else:
             message = f"no anchor &{event.anchor} before this alias"
-        self.report.problem_at(place, dotted(path), message)
+            if event.anchor in self.elsewhere:
+                hint = "the one above '---' belongs to another document"
+        self.report.problem_at(place, dotted(path), message, hint)
         return Node(None, self.file, place.line, place.column, path, key)
 
     def tag(self, node: Node, tag: str | None, kind: str) -> None:
-        """Tags of the core schema are obeyed; others are refused, `!reset` and `!override` by name."""
-        if tag in (None, "!", f"tag:yaml.org,2002:{kind}"):
-            return
-        node.tag = tag
-        if tag in ("!reset", "!override"):
-            self.report.problem(node, f"the tag {tag} is not built yet")
-        else:
-            self.report.problem(node, f"unknown tag {str(tag).replace('tag:yaml.org,2002:', '!!')}", "remove it")
+        """Tags of the core schema are obeyed, those of merging are noted, others are refused."""
+        if tag in MERGE_TAGS:
+            node.tag = tag
+        elif tag not in (None, "!", f"tag:yaml.org,2002:{kind}"):
+            known = str(tag).replace("tag:yaml.org,2002:", "!!")
+            self.report.problem(node, f"unknown tag {shorten(known)}", "there are !reset and !override; or remove it")
 
     def scalar(self, node: Node, event: Any) -> None:
         node.text = event.value
         tag = (event.tag or "").removeprefix("tag:yaml.org,2002:")
-        plain = event.implicit[0] and event.style in (None, "")
+        plain = (event.implicit[0] or event.tag in MERGE_TAGS) and event.style in (None, "")
         node.value = core_scalar(event.value) if plain or tag in ("int", "float", "bool", "null") else event.value
         wanted = {"int": int, "float": float, "bool": bool, "null": type(None), "str": str, "!": str}.get(tag)
         if tag and wanted is None:
@@ -311,23 +337,38 @@ class _Builder:
 
     def mapping(self, path: Path, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
-        merges: list[Node] = []
+        merge: Node | None = None
         while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
             key = self.node(event, path, None, depth + 1)
-            if isinstance(key.value, dict | list):
-                self.report.problem(key, f"a key is a word, not {key.describe()}")
-            value = self.node(self.loader.get_event(), (*path, key.text), (key.line, key.column), depth + 1)
-            if key.text == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0] and not merges:
-                merges.extend(self.to_merge(value))
-            elif first := found.get(key.text):
+            name = self.key(key)
+            value = self.node(self.loader.get_event(), (*path, name), (key.line, key.column), depth + 1)
+            merging = name == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]
+            if first := merge if merging else found.get(name):
                 self.report.problem(value, f"written twice; first in line {first.key_place.line}", at_key=True)
+            elif merging:
+                merge = value
             else:
-                found[key.text] = value
-        for merge in merges:
-            for name, node in merge.items.items():
+                found[name] = value
+        for source in self.to_merge(merge) if merge else ():
+            for name, node in source.items.items():
                 if name not in found:
                     found[name] = node.copied((*path, name), node.key, self.budget)
         return found
+
+    def key(self, key: Node) -> str:
+        """A key as text: `true:` and `True:` are "true", numbers stay as they are written."""
+        if key.tag:
+            self.report.problem(key, f"{key.tag} stands before a key", "it belongs before the value")
+        if isinstance(key.value, dict | list):
+            before = (self.report.line_of(key.place) or "")[: key.column]
+            if before.endswith("{{"):
+                self.report.problem(key, "text that begins with {{ is a mapping to YAML", _QUOTE_IT)
+                self.bare = True
+            else:
+                self.report.problem(key, f"a key is a word, not {key.describe()}")
+        elif not key.text:
+            self.report.problem(key, "no key before ':'")
+        return key.text.lower() if isinstance(key.value, bool) else key.text
 
     def to_merge(self, value: Node) -> list[Node]:
         sources = value.list if value.is_list else [value]
