@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stackup.spec.layers import Layer
-
-if TYPE_CHECKING:
-    from stackup.spec.nodes import Source
+from stackup.spec.sources import Source as Source
+from stackup.spec.sources import Variable as Variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,21 +211,6 @@ class Stack:
 
 Path = tuple[str | int, ...]
 """Where a value sits in the canonical stack: ("services", "web", "resources", "memory")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """A variable that the files mention. `value` and `where` it came from are None where it is not set.
-
-    `default`, `alternative`: the texts of `${X:-default}` and `${X:+alternative}`; `required`: `${X:?}` somewhere.
-    """
-
-    name: str
-    default: str | None = None
-    alternative: str | None = None
-    required: bool = False
-    value: str | None = None
-    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

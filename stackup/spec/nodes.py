@@ -182,12 +182,13 @@ def documents(text: str, file: str, report: Report) -> list[Node]:
     SpecErrors where the text is no YAML at all; BadInput past the bounds above, which are the whole file's.
     """
     report.add_source(file, text)
+    builder = _Builder(text, file, report)
     try:
-        return _Builder(text, file, report).documents()
+        return builder.documents()
     except yaml.reader.ReaderError as error:
         _unreadable(error, text, file, report)
     except yaml.MarkedYAMLError as error:
-        _no_yaml(error, file, report)
+        _no_yaml(error, file, report, builder.bare_line)
     report.finish()
     raise AssertionError("unreachable")
 
@@ -227,7 +228,7 @@ _BARE_EXPRESSION = re.compile(r"(?:^|[:,\[-])\s+\{\{")
 _QUOTE_IT = "put quotes around a text with {{ }} in it"
 
 
-def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
+def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report, told: int | None) -> None:
     mark = error.problem_mark or error.context_mark
     if error.context_mark and mark and report.line_of(Place(file, mark.line + 1)) in (None, ""):
         mark = error.context_mark  # the end of the file says nothing, what is open does
@@ -240,6 +241,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report) -> None:
     hints = [h for text, c, h in _SCANNER_HINTS if text in problem and (not c or c == character)]
     if _BARE_EXPRESSION.search(line):
         hints.insert(0, _QUOTE_IT)
+        if place.line == told:
+            return
     context = f" {error.context}" if error.context and error.context.startswith("while") else ""
     if error.context_mark and context:
         context += f" that begins on line {error.context_mark.line + 1}"
@@ -254,6 +257,7 @@ class _Builder:
         self.anchors: dict[str, Node | None] = {}
         self.elsewhere: set[str] = set()  # anchors of the documents before
         self.bare = False  # the mapping just read is a `{{ }}` without quotes
+        self.bare_line: int | None = None
         self.loader: Any = Loader(text)
 
     def documents(self) -> list[Node]:
@@ -298,11 +302,11 @@ class _Builder:
         target = self.anchors.get(event.anchor)
         if target is not None:
             return target.copied(path, key, self.budget)
-        hint = None
+        hint, name = None, shorten(event.anchor)
         if event.anchor in self.anchors:
-            message = f"the alias *{event.anchor} stands inside its own anchor"
+            message = f"the alias *{name} stands inside its own anchor"
         else:
-            message = f"no anchor &{event.anchor} before this alias"
+            message = f"no anchor &{name} before this alias"
             if event.anchor in self.elsewhere:
                 hint = "the one above '---' belongs to another document"
         self.report.problem_at(place, dotted(path), message, hint)
@@ -339,9 +343,9 @@ class _Builder:
         found: dict[str, Node] = {}
         merge: Node | None = None
         while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
-            key = self.node(event, path, None, depth + 1)
-            name = self.key(key)
-            value = self.node(self.loader.get_event(), (*path, name), (key.line, key.column), depth + 1)
+            mark = event.start_mark
+            name = self.key(self.node(event, path, None, depth + 1))
+            value = self.node(self.loader.get_event(), (*path, name), (mark.line + 1, mark.column + 1), depth + 1)
             merging = name == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]
             if first := merge if merging else found.get(name):
                 self.report.problem(value, f"written twice; first in line {first.key_place.line}", at_key=True)
@@ -363,7 +367,7 @@ class _Builder:
             before = (self.report.line_of(key.place) or "")[: key.column]
             if before.endswith("{{"):
                 self.report.problem(key, "text that begins with {{ is a mapping to YAML", _QUOTE_IT)
-                self.bare = True
+                self.bare, self.bare_line = True, key.line
             else:
                 self.report.problem(key, f"a key is a word, not {key.describe()}")
         elif not key.text:

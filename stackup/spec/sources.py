@@ -1,8 +1,9 @@
-"""Where a value came from, when a variable was put into it. Apart from the nodes, so that reading variables costs no
-YAML."""
+"""Variables as they are told of: which one a value was made of, and what the files say of each. Apart from nodes and
+model, so that reading variables costs little."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -12,3 +13,18 @@ class Source(NamedTuple):
 
     name: str
     where: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable that the files mention. `value` and `where` it came from are None where it is not set.
+
+    `default`, `alternative`: the texts of `${X:-default}` and `${X:+alternative}`; `required`: `${X:?}` somewhere.
+    """
+
+    name: str
+    default: str | None = None
+    alternative: str | None = None
+    required: bool = False
+    value: str | None = None
+    where: str | None = None
