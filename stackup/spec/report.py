@@ -32,7 +32,7 @@ def dotted(path: Sequence[str | int]) -> str:
 def told(sources: Sequence[Source]) -> str:
     """`$PORT from .env:3`: the variables that a value was made of."""
     return ", ".join(
-        (name if name.startswith("vars.") else f"${name}") + (f" from {where}" if where else ", which is not set")
+        (f"${name}" if name.isidentifier() else name) + (f" from {where}" if where else ", which is not set")
         for name, where in dict.fromkeys(sources)
     )
 
@@ -51,6 +51,7 @@ class Report:
         self._sources: dict[str, list[str]] = {}
         self._problems: dict[tuple[Place, str], Problem] = {}
         self._warnings: dict[str, None] = {}
+        self._spoilt: set[tuple[str, str]] = set()
 
     def add_source(self, file: str, text: str) -> None:
         """Keep a file's text, so that its lines can be shown."""
@@ -71,16 +72,26 @@ class Report:
 
     def problem(self, node: Node, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
         """A mistake at a value (or at its key). `hint` completes the sentence: `did you mean 'image'?`."""
-        if node.sources and not at_key:
-            message += f" ({told(node.sources)})"
-        self.problem_at(node.key_place if at_key else node.place, dotted(node.path), message, hint)
+        path = dotted(node.path)
+        if not at_key:
+            if (node.file, path) in self._spoilt:
+                return
+            if node.sources:
+                message += f" ({told(node.sources)})"
+        self.problem_at(node.key_place if at_key else node.place, path, message, hint)
+
+    def spoil(self, file: str, path: Sequence[str | int]) -> None:
+        """What was to stand at a path could not be made, and that is told: what is there instead is no news."""
+        self._spoilt.add((file, dotted(path)))
 
     def problem_at(self, place: Place, path: str, message: str, hint: str | None = None) -> None:
         self._problems.setdefault((place, path), Problem(place, path, message, hint, self.line_of(place)))
 
     def warn(self, node: Node, message: str, *, at_key: bool = False) -> None:
-        place = node.key_place if at_key else node.place
-        self._warnings[f"{place}: {dotted(node.path)}: {message}"] = None
+        self.warn_at(node.key_place if at_key else node.place, dotted(node.path), message)
+
+    def warn_at(self, place: Place, path: str, message: str) -> None:
+        self._warnings[f"{place}: {path}: {message}" if path else f"{place}: {message}"] = None
 
     def warn_plainly(self, message: str) -> None:
         self._warnings[message] = None

@@ -1,0 +1,103 @@
+"""The variables that `$NAME` stands for: the caller's environment, then the env files, each with where it was said.
+
+No YAML is needed for it: a verb that only wants the stack's name reads `.env` as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from stackup.spec import dotenv
+from stackup.spec.decoding import MAX_BYTES, decode
+from stackup.spec.discover import File
+from stackup.spec.interpolate import Use
+from stackup.spec.report import Report
+from stackup.spec.sources import Variable
+
+ENVIRONMENT = "the environment"
+MAX_MADE = 16 << 20  # characters that all texts of a stack may become by their variables
+
+
+class Variables:
+    """`environment` wins over `files`, a later file over an earlier one. `beneath` adds what an included project's own
+    files say, which is weaker. What files mention is kept, for `mentioned`."""
+
+    def __init__(
+        self, environment: Mapping[str, str], files: Sequence[File] = (), report: Report | None = None
+    ) -> None:
+        self._environment = environment
+        self._said: dict[str, tuple[str, str]] = {}  # by us, as COMPOSE_PROJECT_NAME
+        self._above: Variables | None = None
+        self._files: dict[str, tuple[str, str]] = {}
+        self._used: dict[str, Variable] = {}
+        self.account = Account(MAX_MADE)
+        for file in files:
+            self._read(file, report or Report())
+
+    def _read(self, file: File, report: Report) -> None:
+        text = decode(file.read(MAX_BYTES + 1), file.shown)
+        entries = dotenv.parse(text, file.shown, self.get, report)
+        self._files |= {name: (entry.value, entry.where) for name, entry in entries.items()}
+
+    def get(self, name: str) -> tuple[str, str] | None:
+        """The value, and where it was said: `the environment`, `.env:3`. None where it is not set."""
+        if (said := self._said.get(name)) is not None:
+            return said
+        if self._above is not None:
+            if (above := self._above.get(name)) is not None:
+                return above
+        elif (value := self._environment.get(name)) is not None:
+            return value, ENVIRONMENT
+        return self._files.get(name)
+
+    def set(self, name: str, value: str, where: str) -> None:
+        """A variable that follows from something else, stronger than all."""
+        self._said[name] = (value, where)
+
+    def beneath(self, files: Sequence[File], report: Report) -> Variables:
+        """The variables of an included project: these, and where they say nothing, `files`."""
+        made = Variables({})
+        made._above, made._used, made.account = self, self._used, self.account
+        for file in files:
+            made._read(file, report)
+        return made
+
+    def in_files(self) -> Iterable[str]:
+        """The names that env files set: what a misspelt name was probably meant to be."""
+        return self._files if self._above is None else {**dict.fromkeys(self._above.in_files()), **self._files}
+
+    def mention(self, use: Use) -> None:
+        """Remember that a file uses a variable. The first default and the first alternative that are seen stay."""
+        known = self._used.get(use.name) or Variable(name=use.name)
+        kind = use.operator[-1:]
+        value, where = self.get(use.name) or (None, None)
+        self._used[use.name] = Variable(
+            name=use.name,
+            default=use.operand if kind == "-" and known.default is None else known.default,
+            alternative=use.operand if kind == "+" and known.alternative is None else known.alternative,
+            required=known.required or kind == "?",
+            value=known.value if known.where else value,
+            where=known.where or where,
+        )
+
+    def mentioned(self) -> dict[str, Variable]:
+        """Every variable that the files use, by name, in the order in which they were met."""
+        return dict(self._used)
+
+
+class Account:
+    """How much more may be made; shared by all that load one stack."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def not_utf_8(value: str) -> bool:
+    """A value of the environment may hold bytes that are no text."""
+    if value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
