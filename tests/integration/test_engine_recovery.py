@@ -33,6 +33,7 @@ def counter(host: TestHost) -> Iterator[Project]:
     project = Project(host, host.folder / "project")
     project.write(COUNTER % "no")
     project("up")
+    eventually(lambda: _lines(project))  # its trap is set: a signal before that is lost on a process 1
     yield project
     project("down")
 
