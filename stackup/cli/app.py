@@ -87,8 +87,26 @@ app = typer.Typer(
 def globals_(
     context: typer.Context,
     directory: Annotated[str | None, typer.Option("-C", metavar="DIR", help="Work in this folder.")] = None,
-    file: Annotated[str | None, typer.Option("-f", "--file", metavar="FILE", help="The stack file.")] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--file", metavar="FILE", help="The stack file; again: what is laid over it. -: stdin."),
+    ] = None,
     name: Annotated[str | None, typer.Option("-p", "--project-name", metavar="NAME", help="The stack's name.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", metavar="NAME", help="Services of this profile, too; '*': of all.")
+    ] = None,
+    env_file: Annotated[
+        list[str] | None, typer.Option("--env-file", metavar="FILE", help="Variables from it instead of .env.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One of the file's vars.")
+    ] = None,
+    vars_file: Annotated[
+        list[str] | None, typer.Option("--vars-file", metavar="FILE", help="The file's vars from a YAML file.")
+    ] = None,
+    project_directory: Annotated[
+        str | None, typer.Option("--project-directory", metavar="DIR", help="Where relative paths of the file start.")
+    ] = None,
     root: Annotated[str | None, typer.Option("--root", metavar="DIR", help="Where stackup keeps all it has.")] = None,
     color: Annotated[Literal["auto", "always", "never"], typer.Option("--color")] = "auto",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results and troubles.")] = False,
@@ -97,7 +115,9 @@ def globals_(
     """Build images from layers and run services from one stack.yaml, straight over the Linux kernel."""
     output.configure(color, debug)
     context.obj = Settings(
-        directory=directory, file=file, name=name, root=root, color=color, quiet=quiet, debug=debug
+        directory=directory, files=tuple(file or ()), name=name, root=root, profiles=tuple(profile or ()),
+        env_files=tuple(env_file or ()), sets=tuple(set_ or ()), vars_files=tuple(vars_file or ()),
+        project_directory=project_directory, color=color, quiet=quiet, debug=debug,
     )  # fmt: skip
 
 
@@ -156,20 +176,20 @@ def corrected(argv: list[str], option: str) -> str | None:
     """The line with a global that stood after the verb put before it; None where that is not what is wrong."""
     if option not in GLOBALS:
         return None
-    before, after = [], []
+    moved: list[str] = []
+    kept: list[str] = []
+    verb_at = None
     words = iter(argv)
-    verb_seen = False
     for word in words:
         name, equals, _value = word.partition("=")
-        verb_seen = verb_seen or not word.startswith("-")
-        if verb_seen and name == option:
-            before.append(word)
-            if GLOBALS[option] and not equals:
-                before += [v for v in [next(words, None)] if v is not None]
-        else:
-            after.append(word)
-            if not verb_seen and GLOBALS.get(word) and (value := next(words, None)) is not None:
-                after.append(value)
+        if verb_at is None and not word.startswith("-"):
+            verb_at = len(kept)
+        to = moved if verb_at is not None and name == option else kept
+        to.append(word)
+        takes = GLOBALS[option] if to is moved else verb_at is None and GLOBALS.get(name)
+        if takes and not equals:
+            to += [value for value in [next(words, None)] if value is not None]
+    kept[verb_at or 0 : verb_at or 0] = moved  # behind those that stood right: the last -p counts, -f are in order
     import shlex
 
-    return shlex.join(["stackup", *before, *after])
+    return shlex.join(["stackup", *kept])

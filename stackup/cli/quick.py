@@ -12,7 +12,9 @@ from collections.abc import Callable
 from stackup.cli.settings import Settings
 
 # option -> name of the setting; with a value
-_GLOBALS = {"-C": "directory", "-f": "file", "-p": "name", "--root": "root"}
+_GLOBALS = {"-C": "directory", "-p": "name", "--root": "root", "--project-directory": "project_directory"}
+_SEVERAL = {"-f": "files", "--file": "files", "--profile": "profiles", "--env-file": "env_files", "--set": "sets",
+            "--vars-file": "vars_files"}  # fmt: skip
 _FLAGS = {"-q": "quiet", "--quiet": "quiet"}
 
 
@@ -27,15 +29,18 @@ def run(argv: list[str]) -> int | None:
 
 
 def _globals(argv: list[str]) -> tuple[Settings, str, list[str]] | None:
-    given: dict[str, str | bool] = {}
+    given: dict[str, str | bool | tuple[str, ...]] = {}
     at = 0
     while at < len(argv):
         word = argv[at]
         if word in _FLAGS:
             given[_FLAGS[word]] = True
             at += 1
-        elif word in _GLOBALS and at + 1 < len(argv) and not argv[at + 1].startswith("-"):
-            given[_GLOBALS[word]] = argv[at + 1]
+        elif (word in _GLOBALS or word in _SEVERAL) and at + 1 < len(argv) and not argv[at + 1].startswith("-"):
+            if word in _GLOBALS:
+                given[_GLOBALS[word]] = argv[at + 1]
+            else:
+                given[_SEVERAL[word]] = (*given.get(_SEVERAL[word], ()), argv[at + 1])  # type: ignore[misc]
             at += 2
         elif word.startswith("-"):
             return None

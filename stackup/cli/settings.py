@@ -9,33 +9,41 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stackup.cli.output import Color
 from stackup.errors import BadInput, NotFound
+from stackup.spec.decoding import MAX_BYTES
 
 if TYPE_CHECKING:
+    from stackup.spec.discover import File
     from stackup.spec.model import Loaded
+    from stackup.spec.project import Project
 
 # The options of stackup itself, and whether a value follows.
 GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name": True, "--root": True,
+           "--profile": True, "--env-file": True, "--set": True, "--vars-file": True, "--project-directory": True,
            "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # A `name:` that needs no YAML to be read: plain or quoted, on a line of its own at the top level.
-_NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]*)(?P=quote)[ \t]*(?:#.*)?""")
+_NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]{0,62})(?P=quote)[ \t]*(?:#.*)?""")
 # YAML reads these as numbers, booleans or nothing, or sees more documents, directives, anchors: the loader decides.
 _UNSURE = re.compile(r"[0-9.]+|true|false|null|0[xo][0-9a-f]+|[0-9]+e[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`directory` -C, `file` -f, `name` -p, `root` --root; None: not given."""
+    """`directory` -C, `files` -f, `name` -p, `root` --root, `sets` --set as given; None, (): not given."""
 
     directory: str | None = None
-    file: str | None = None
+    files: tuple[str, ...] = ()
     name: str | None = None
     root: str | None = None
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    vars_files: tuple[str, ...] = ()
+    project_directory: str | None = None
     color: Color = "auto"
     quiet: bool = False
     debug: bool = False
@@ -45,15 +53,54 @@ class Settings:
 
         return os.path.abspath(self.root) if self.root else paths.default_root()
 
-    def load(self) -> Loaded:
-        """The stack of the file. Its warnings are said at once."""
+    def load(self, services: Sequence[str] = (), *, interpolate: bool = True) -> Loaded:
+        """The stack of the files; `services` are the ones that the line names. Its warnings are said at once."""
         from stackup.cli import output
         from stackup.spec.load import load
 
-        loaded = load(self.directory or ".", (self.file,) if self.file else (), project_name=self.name)
+        given: dict[str, Any] = {
+            "project_directory": self.project_directory, "env_files": self.env_files, "profiles": self.profiles,
+            "services": services, "variables": self._variables(), "vars_files": self.vars_files,
+        }  # fmt: skip
+        given = {k: v for k, v in given.items() if v} | ({} if interpolate else {"interpolate": False})
+        loaded = load(self.directory or ".", self.files, project_name=self.name, **given)
         for warning in () if self.quiet else loaded.warnings:
             output.warn(warning)
         return loaded
+
+    def _variables(self) -> dict[str, str]:
+        """--set as a mapping; the last one of a name counts."""
+        found: dict[str, str] = {}
+        for text in self.sets:
+            name, equals, value = text.partition("=")
+            if not name or not equals:
+                raise BadInput(f"--set {text!r} sets nothing", hint="--set KEY=VALUE, for `vars:` of the stack file")
+            found[name] = value
+        return found
+
+    def project(self) -> Project | None:
+        """The files and what is known without reading them; None where the env files are wrong, which the loader
+        tells. BadInput where there is no file."""
+        from stackup.spec.project import Options, prepare
+        from stackup.spec.report import Report
+
+        report = Report()
+        found = prepare(
+            Options(
+                folder=self.directory or ".", files=self.files, project_name=self.name, profiles=self.profiles,
+                project_directory=self.project_directory, env_files=self.env_files,
+            ),
+            report,
+        )  # fmt: skip
+        return None if report.failed else found
+
+    def variable(self, name: str) -> str | None:
+        """A variable such as COMPOSE_PARALLEL_LIMIT: of the environment, else of the project's env files."""
+        if (said := os.environ.get(name)) is not None:
+            return said
+        project = self.project()
+        found = project.variables.get(name) if project is not None else None
+        return found[0] if found else None
 
     def stack(self) -> str:
         """The stack's name, for verbs that need no more of the file."""
@@ -61,34 +108,36 @@ class Settings:
 
     def has_file(self) -> bool:
         """Is there a stack file, or was there one? Then a word may be a service, folder of that name or not."""
-        from stackup.spec import discover
-        from stackup.spec.report import Report
-
         try:
-            discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+            self.project()
         except BadInput:
             return self._brought_up() is not None
         return True
 
     def quick_stack(self) -> str | None:
         """The stack's name where it can be read without YAML, None where the loader has to say."""
-        if self.name is not None:
-            return self.name if _NAME.fullmatch(self.name) else None
-        from stackup.spec import discover
-        from stackup.spec.report import Report
+        from stackup.spec.discover import derived_name
+        from stackup.spec.project import NAME
 
+        if self.name is not None:
+            return self.name if NAME.fullmatch(self.name) else None
         try:
-            path, _shown = discover.find(self.directory or ".", (self.file,) if self.file else (), Report())
+            project = self.project()
         except BadInput:
             if name := self._brought_up():
                 return name
             raise
-        try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
-        except (OSError, UnicodeDecodeError):
+        if project is None:
             return None
-        return name_in(text, os.path.dirname(path))
+        if project.name is not None:
+            return project.name
+        last = ""
+        for file in project.files:
+            found = _name_of(file)
+            if found is None:
+                return None
+            last = found or last
+        return last or derived_name(project.folder)
 
     def _brought_up(self) -> str | None:
         """The stack that was brought up from a file that is gone: it can be looked at and taken down all the same."""
@@ -96,14 +145,24 @@ class Settings:
         from stackup.engine import verbs
 
         try:
-            folder = os.path.abspath(self.directory or ".")
+            start = os.path.abspath(self.directory or ".")
         except FileNotFoundError:  # the current folder is gone
             return None
-        file = os.path.normpath(os.path.join(folder, self.file)) if self.file else None
+        folder = os.path.normpath(os.path.join(start, self.project_directory or ""))
+        file = os.path.normpath(os.path.join(start, self.files[0])) if self.files else None
         if paths.find_root(self.root_path()) is None:
             return None
         found = [r.name for r in verbs.ls(self.root_path()) if (r.file == file if file else r.folder == folder)]
         return found[0] if len(found) == 1 else None
+
+
+def _name_of(file: File) -> str | None:
+    if file.path == "-":
+        return None
+    try:
+        return name_in(file.read(MAX_BYTES).decode("utf-8-sig"))
+    except (BadInput, UnicodeDecodeError):
+        return None
 
 
 def verb_of(argv: Sequence[str]) -> str | None:
@@ -117,16 +176,14 @@ def verb_of(argv: Sequence[str]) -> str | None:
     return None
 
 
-def name_in(text: str, folder: str) -> str | None:
-    """The stack's name as the loader would find it, or None where only the loader can tell."""
-    from stackup.spec import discover
-
+def name_in(text: str) -> str | None:
+    """The `name:` of a file as the loader would read it, "" where it has none, None where only the loader can tell."""
     lines = text.splitlines()
     names = [line for line in lines if re.match(r"""["'?]?name\b|<<""", line)]
     if any(line[:1] in ("%", "-", "{", "?", "&", "!", "*", "[", "|", ">") for line in lines):
         return None
     if not names:
-        return discover.derived_name(folder)
+        return ""
     found = _NAME_LINE.fullmatch(names[0])
     if len(names) > 1 or found is None or (not found["quote"] and _UNSURE.fullmatch(found["name"])):
         return None

@@ -91,7 +91,7 @@ def prepare(options: Options, report: Report) -> Project:
     folder = directory or _folder_of(files) or start
     if defaults and folder != base:
         # What stands where the search began wins: it may be what led to the project's folder.
-        variables = Variables(environment, (*_default(folder, start), *_default(base, start)), report)
+        variables = variables.beneath(_default(folder, start), report)
     return Project(
         options=options, files=files, folder=folder, environment=environment, variables=variables,
         vars_files=tuple(_named(start, name, "--vars-file") for name in options.vars_files),
@@ -192,3 +192,13 @@ def named(project: Project, written: Sequence[Node], report: Report) -> str:
     if not NAME.fullmatch(name):
         report.problem(said[-1], f"{name!r} is no name of a stack", NAME_HINT)
     return name
+
+
+def of_text(options: Options, file: File) -> Project:
+    """A project of one file whose text is known, and of nothing beside it: no override, no `.env`."""
+    environment = os.environ if options.environment is None else options.environment
+    variables = Variables(environment)
+    return Project(
+        options=options, files=(file,), folder=os.path.dirname(file.path), vars_files=(), environment=environment,
+        variables=variables, name=_given_name(options.project_name, variables), profiles=tuple(options.profiles),
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "stack.yaml").write_text(STACK)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("STACKUP_ROOT", str(tmp_path / "root"))
-    for name in ("FORCE_COLOR", "NO_COLOR"):
+    for name in ("FORCE_COLOR", "NO_COLOR", *(name for name in os.environ if name.startswith("COMPOSE_"))):
         monkeypatch.delenv(name, raising=False)
     return folder

@@ -43,7 +43,15 @@ def test_a_global_after_the_verb_is_answered_with_the_right_line(capsys: Capsys)
     ("argv", "option", "line"),
     [
         (["up", "--root=/x"], "--root", "stackup --root=/x up"),
-        (["-C", "a", "plan", "-p", "n", "web"], "-p", "stackup -p n -C a plan web"),
+        (["-C", "a", "plan", "-p", "n", "web"], "-p", "stackup -C a -p n plan web"),
+        (["-f", "a", "up", "--wait", "-f", "b", "-f", "c"], "-f", "stackup -f a -f b -f c up --wait"),
+        (["up", "--profile=x", "web", "--profile", "y"], "--profile", "stackup --profile=x --profile y up web"),
+        (["--set", "up=1", "up", "--set", "a=b"], "--set", "stackup --set up=1 --set a=b up"),
+        (
+            ["--env-file=x", "exec", "web", "--env-file", "y"],
+            "--env-file",
+            "stackup --env-file=x --env-file y exec web",
+        ),
         (["ps", "--quiet"], "--quiet", "stackup --quiet ps"),
     ],
 )

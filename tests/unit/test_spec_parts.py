@@ -86,9 +86,7 @@ def test_deep_nesting_is_refused_and_does_not_end_the_process(piece: str) -> Non
         ("&a [*a]", r"stack.yaml:1:5: \[0\]: the alias \*a stands inside its own anchor"),
         ("a: \x00", "stack.yaml:1:4: a stack file is text"),
         ("é: '\x01'", "stack.yaml:1:5: a stack file is text"),
-        ("a: 1\n---\nb: 2", "stack.yaml:2:1: a second document in one file is not built yet"),
         ("? [a]\n: b", "stack.yaml:1:3: a key is a word, not a list"),
-        ("a: !reset b", "stack.yaml:1:4: a: the tag !reset is not built yet"),
         ("a: !!python/object:os.system b", "stack.yaml:1:4: a: unknown tag !!python/object:os.system"),
         ("- a", "stack.yaml:1:1: expected a mapping with 'images' and 'services', found a list"),
         ("x", "stack.yaml:1:1: expected a mapping with 'images' and 'services', found the text 'x'"),
@@ -202,12 +200,14 @@ def test_the_file_is_looked_for_upward(tmp_path: Path) -> None:
 def test_stack_yaml_wins_and_the_other_is_named(tmp_path: Path) -> None:
     (tmp_path / "stack.yaml").write_text(HELLO)
     (tmp_path / "stack.yml").write_text("nonsense: [")
-    assert load(str(tmp_path), environment={}).warnings == ("stack.yaml is used, stack.yml beside it is not",)
+    assert load(str(tmp_path), environment={}).warnings == (
+        "stack.yaml is used, stack.yml beside it is not; -f takes it",
+    )
 
 
 def test_no_file_says_what_was_looked_for_and_shows_one(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"looked for stack.yaml and stack.yml in .* and in every folder above"
+        BadInput, match=r"looked for stack.yaml, .* and docker-compose.yaml in .* and in every folder above"
     ) as raised:
         load(str(tmp_path), environment={})
     example = str(raised.value.hint).split("\n", 1)[1]
@@ -215,12 +215,13 @@ def test_no_file_says_what_was_looked_for_and_shows_one(tmp_path: Path) -> None:
     assert list(stack.services) == ["hello"]
 
 
-def test_a_compose_file_is_pointed_at(tmp_path: Path) -> None:
+def test_a_compose_file_is_found_where_there_is_no_stack_file(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(HELLO)
-    with pytest.raises(BadInput) as raised:
-        load(str(tmp_path), environment={})
-    assert "stackup -f compose.yaml" in str(raised.value.hint)
-    assert list(load(str(tmp_path), ["compose.yaml"], environment={}).stack.services) == ["web"]
+    assert list(load(str(tmp_path), environment={}).stack.services) == ["web"]
+    (tmp_path / "stack.yaml").write_text(HELLO.replace("web", "ours"))
+    loaded = load(str(tmp_path), environment={})
+    assert list(loaded.stack.services) == ["ours"]
+    assert loaded.warnings == ("stack.yaml is used, compose.yaml beside it is not; -f takes it",)
 
 
 def test_wrong_files_are_told(tmp_path: Path) -> None:
