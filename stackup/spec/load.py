@@ -1,55 +1,77 @@
 """The stack file as a `Stack`: the phases in their order.
 
-    discover      which file
-    decode        bytes -> text
-    parse         text -> nodes that know their place (nodes.py)
-    canonical     short forms -> long ones (canonical.py)
+    project       which files, folder, variables, name (project.py, discover.py)
+    of each document of each file, in order (files.py):
+      decode      bytes -> text
+      parse       text -> nodes that know their place (nodes.py)
+      substitute  variables and vars put in (substitute.py)
+      canonical   short forms -> long ones, relative paths to the project's folder (canonical.py)
+      include     complete projects laid below it (include.py)
+      extends     services completed by those that they extend (extends.py)
+      merge       laid over the documents before it; `!reset` and `!override` (merge.py)
+    unique        entries that a list has twice (unique.py)
+    profiles      which services take part (profiles.py)
     normalise     synonyms become one, what is implied is said (normalise.py)
-    environment   env_file and the caller's variables (environment.py)
-    inherit       what the file's images say about health (inherit.py)
+    environment   env_file and the caller's variables, of services that take part (environment.py)
+    inherit       what the files' images say about health (inherit.py)
     validate      nodes -> dataclasses; types, unknown keys, names, sizes (validate.py)
     consistency   references, cycles, duplicates, absent files (consistency.py)
 
-All phases up to `validate` turn nodes into nodes. Interpolation, `include`, `extends` and the merging of several files
-belong between `parse` and `environment`: canonical trees are what is merged.
+All phases up to `validate` turn nodes into nodes. `extends` comes before the merging of files, as in Compose: a service
+is extended as its own file, and what that includes, know it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stackup.errors import BadInput, Place
-from stackup.spec import canonical, consistency, discover, environment, inherit, normalise, validate
+from stackup.spec import consistency, environment, inherit, normalise, profiles, project, unique, validate
+from stackup.spec.discover import File
+from stackup.spec.files import Files, Scope
 from stackup.spec.forms import Context
 from stackup.spec.model import Loaded, Stack
-from stackup.spec.nodes import MAX_BYTES, Node, decode, parse
+from stackup.spec.nodes import Node
 from stackup.spec.origins import Origins
+from stackup.spec.project import Options, Project
 from stackup.spec.readers import Reading
 from stackup.spec.report import Report
 
-_NAME_HINT = "small letters, digits, _ and -, beginning with a letter or digit, 63 at most"
-
 
 def load(
-    folder: str,
+    folder: str = ".",
     files: Sequence[str] = (),
     *,
     project_name: str | None = None,
+    project_directory: str | None = None,
+    env_files: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    services: Sequence[str] = (),
+    variables: Mapping[str, str] = {},
+    vars_files: Sequence[str] = (),
+    interpolate: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
-    """The stack of `folder` (or of the nearest folder above that has a stack file), or of the one file in `files`.
+    """The stack of `folder` (or of the nearest folder above that has a stack file), or of `files`, the later ones laid
+    over the earlier ones; "-" is the standard input. Reads files, changes nothing.
 
-    `project_name` (-p) wins over the file's `name`, which wins over the folder's. `environment` is what bare variables
-    are taken from, by default the process's own. Reads files, changes nothing.
+    `project_name` (-p) wins over COMPOSE_PROJECT_NAME, that over the files' `name`, that over the folder's.
+    `environment`: what variables are taken from before all env files, by default the process's own. `profiles` become
+    active, and those of `services`, the ones named on the command line. `variables`: --set. Without `interpolate` the
+    files are merged and no more: `raw` is the tree as they write it, and the stack has its name and no content.
 
-    Raises SpecErrors with every problem of the file, BadInput where there is no file or no text in it.
+    Raises SpecErrors with every problem of the files, BadInput where there is no file or no text in it.
     """
     report = Report()
-    path, shown = discover.find(folder, files, report)
-    text = decode(_read(path, shown), shown)
-    return load_text(text, path, shown, project_name=project_name, environment=environment, report=report)
+    options = Options(
+        folder=folder, files=files, project_name=project_name, project_directory=project_directory,
+        env_files=env_files, profiles=profiles, services=services, variables=variables, vars_files=vars_files,
+        interpolate=interpolate, environment=environment,
+    )  # fmt: skip
+    found = project.prepare(options, report)
+    return _loaded(found, Files(found, report), report)
 
 
 def load_text(
@@ -61,52 +83,72 @@ def load_text(
     environment: Mapping[str, str] | None = None,
     report: Report | None = None,
 ) -> Loaded:
-    """The stack in `text`, as if it stood in the file `path` (absolute), called `shown` in messages."""
+    """The stack in `text`, as if it stood in the file `path` (absolute), called `shown` in messages, and nothing else
+    beside it but what it names."""
     report = report or Report()
-    folder = os.path.dirname(path)
-    ctx = Context(folder, os.environ if environment is None else environment, report)
-    root = _document(text, shown, report)
-    raw = root.plain()
-    _notices(root, report)
-    tree = normalise.normalise(canonical.canonical(root, ctx), ctx)
-    _resolve(tree, ctx)
+    options = Options(folder=os.path.dirname(path), project_name=project_name, environment=environment)
+    found = project.of_text(options, File(path, shown))
+    return _loaded(found, Files(found, report, {path: text}), report)
+
+
+def _loaded(found: Project, files: Files, report: Report) -> Loaded:
+    scope = Scope(found.folder, found.variables)
+    name = _name(found, files, scope, report)
+    tree = files.tree(found.files, scope)
+    if tree is None:
+        report.finish()
+        shown = found.files[0].shown
+        raise BadInput(f"{shown} is empty", hint="it needs 'images' and 'services'", place=Place(shown, 1))
+    tree = unique.unique(tree, report)
+    known = profiles.declared(tree)
+    if found.options.interpolate:
+        off = profiles.inactive(known, found.profiles, found.options.services)
+        stack, origins, reading = _stack(tree, name, off, found, report)
+        report.finish()
+        loaded = Loaded(
+            stack,
+            origins.positions(),
+            report.warnings,
+            sources=origins.sources(),
+            warned=getattr(reading, "warned", {}),
+        )
+    else:
+        report.finish()
+        loaded = Loaded(Stack(name=name, folder=found.folder, file=found.files[0].path), {}, raw=tree.plain())
+    return replace(
+        loaded, lines=report.lines, variables=found.variables.mentioned(), files=files.names,
+        profiles=tuple(sorted({profile for each in known.values() for profile in each})),
+    )  # fmt: skip
+
+
+def _stack(
+    tree: Node, name: str, off: tuple[str, ...], found: Project, report: Report
+) -> tuple[Stack, Origins, Reading]:
+    ctx = Context(found.folder, found.environment, report)
+    profiles.check(tree, report)
+    active, inactive = profiles.split(normalise.normalise(tree, ctx, off), off)
+    environment.resolve(active, ctx)
+    inherit.healthchecks(active)
     origins = Origins()
-    values = validate.validate(tree, Reading(report, origins))
-    name = _name(values.pop("name", None), project_name, folder, origins, report)
-    stack = Stack(name=name, folder=folder, file=path, **values)
-    if not stack.services and not stack.images and not report.failed:
-        report.problem(root, "neither 'services' nor 'images': nothing to build or to run")
+    reading = Reading(report, origins)
+    values = validate.validate(active, reading)
+    values.pop("name", None)
+    for service, node in inactive.items():
+        validate.SERVICE(node, ("services", service), Reading(report, Origins()))
+    stack = Stack(name=name, folder=found.folder, file=found.files[0].path, inactive=off, **values)
+    if not (stack.services or stack.images or off or report.failed):
+        report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")
     consistency.check(stack, origins, ctx)
     _without_effect(stack, origins, report)
-    report.finish()
-    return Loaded(stack=stack, origins=origins.positions(), warnings=report.warnings, raw=raw, lines=report.lines)
+    return stack, origins, reading
 
 
-def _read(path: str, shown: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BadInput(f"{shown} cannot be read: {error.strerror or error}") from error
-
-
-def _document(text: str, shown: str, report: Report) -> Node:
-    root = parse(text, shown, report)
-    if root is None or root.value is None:
-        raise BadInput(f"{shown} is empty", hint="it needs 'images' and 'services'", place=Place(shown, 1))
-    if not root.is_map:
-        report.problem(root, f"expected a mapping with 'images' and 'services', found {root.describe()}")
-        report.finish()
-    return root
-
-
-def _notices(root: Node, report: Report) -> None:
-    if "version" in root.items:
-        report.warn(root.items["version"], "has no effect; it can go", at_key=True)
-    for node in root.walk():
-        if isinstance(node.value, str) and "${" in node.value:
-            report.warn(node, "'${...}' is not replaced by a variable's value yet; it stays as it is written")
-            return
+def _name(found: Project, files: Files, scope: Scope, report: Report) -> str:
+    """Known before all else: COMPOSE_PROJECT_NAME is a variable."""
+    said = [node for file in found.files for node in files.top(file, scope, "name")]
+    name = project.named(found, said, report)
+    found.variables.set("COMPOSE_PROJECT_NAME", name, "the stack's name")
+    return name
 
 
 def _without_effect(stack: Stack, origins: Origins, report: Report) -> None:
@@ -114,20 +156,3 @@ def _without_effect(stack: Stack, origins: Origins, report: Report) -> None:
         if service.stdin_open and not service.tty:
             node = origins.node("services", name, "stdin_open")
             report.warn(node, "has no effect yet: the input is empty; 'tty: true' gives a terminal that stays open")
-
-
-def _resolve(tree: Node, ctx: Context) -> None:
-    environment.resolve(tree, ctx)
-    inherit.healthchecks(tree)
-
-
-def _name(written: str | None, given: str | None, folder: str, origins: Origins, report: Report) -> str:
-    if given is not None:
-        if not re.fullmatch(validate.STACK_NAME, given):
-            raise BadInput(f"{given!r} is no name of a stack", hint=_NAME_HINT)
-        return given
-    if written:
-        if not re.fullmatch(validate.STACK_NAME, written):
-            report.problem(origins.node("name"), f"{written!r} is no name of a stack", _NAME_HINT)
-        return written
-    return discover.derived_name(folder)

@@ -6,7 +6,7 @@ override may use another word than what it overrides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from stackup.spec import forms, mounts, units
 from stackup.spec.forms import Context, Form, apply, prune, take
@@ -16,8 +16,8 @@ _SERVICE: dict[str, Form] = {"healthcheck": forms.disabled, "security_opt": form
 _CONFIG: dict[str, Form] = {"healthcheck": forms.disabled}
 
 
-def normalise(root: Node, ctx: Context) -> Node:
-    """The whole tree as `validate` knows it."""
+def normalise(root: Node, ctx: Context, inactive: Collection[str] = ()) -> Node:
+    """The whole tree as `validate` knows it. `inactive`: the services that do not take part."""
     sections: dict[str, Form] = {"images": _image, "services": _service, "networks": _network, "volumes": _volume}
     items = dict(root.items)
     for section, form in sections.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stackup.spec.model import Path
-from stackup.spec.nodes import Node
+from stackup.spec.nodes import Node, Source
 
 
 class Origins:
@@ -35,3 +35,7 @@ class Origins:
                 line, column = node.key
             found[path] = (node.file, line, column)
         return found
+
+    def sources(self) -> Mapping[Path, tuple[Source, ...]]:
+        """The variables that a value was made of, where there are any."""
+        return {path: node.sources for path, node in self._nodes.items() if node.sources}

@@ -1,0 +1,176 @@
+"""Files -> one canonical tree. Each document of each file, in order: parsed, its variables put in, made long, what it
+includes laid below it, what its services extend resolved; then laid over the documents before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stackup.errors import BadInput
+from stackup.spec import canonical, extends, include
+from stackup.spec.discover import File
+from stackup.spec.forms import Context
+from stackup.spec.merge import merge, settled
+from stackup.spec.nodes import MAX_BYTES, Node, decode, documents
+from stackup.spec.project import Project
+from stackup.spec.report import Report
+from stackup.spec.variables import Variables
+
+MAX_FILES = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """What the files of one project share; an included project has its own.
+
+    `folder`: where their relative paths start. `entry`: what includes it. `way`: the files that include each other
+    down to here, each with the entry that includes it.
+    """
+
+    folder: str
+    variables: Variables
+    entry: Node | None = None
+    way: tuple[tuple[File, Node | None], ...] = ()
+
+
+class Files:
+    """Reads the files of a project, each once, and remembers which.
+
+    `texts`: what is in a file, by path, where that is known already. `looked_for`: every path that was asked for, and
+    what it is called; nothing where it was not there.
+    """
+
+    def __init__(self, project: Project, report: Report, texts: Mapping[str, str] | None = None) -> None:
+        self.project = project
+        self.report = report
+        self.texts = texts or {}
+        self.looked_for: dict[str, str] = {}
+        self._start = os.path.abspath(project.options.folder)
+        self._parsed: dict[str, list[Node]] = {}
+        self._extended: dict[tuple[str, int], Node | None] = {}
+        self._models: dict[tuple[object, ...], Node | None] = {}
+        self._variables: dict[tuple[object, ...], Variables] = {}
+        self._includes = 0
+
+    def parsed(self, file: File) -> list[Node]:
+        """The documents of a file as they are written, each a mapping. BadInput where it cannot be read."""
+        known = self._parsed.get(file.path)
+        if known is not None:
+            return known
+        if len(self._parsed) >= MAX_FILES:
+            raise BadInput(f"{file.shown}: more than {MAX_FILES} files make one stack")
+        self.looked_for[file.path] = file.shown
+        text = self.texts.get(file.path)
+        if text is None:
+            text = decode(file.read(MAX_BYTES + 1), file.shown)
+        roots = documents(text, file.shown, self.report)
+        for root in roots:
+            if not root.is_map:
+                message = f"expected a mapping with 'images' and 'services', found {root.describe()}"
+                self.report.problem(root, message)
+        self._parsed[file.path] = roots = [root for root in roots if root.is_map]
+        return roots
+
+    def context(self, folder: str, file: File) -> Context:
+        project = self.project
+        return Context(folder, project.environment, self.report, project.folder, file.dialect)
+
+    def documents(self, file: File, scope: Scope, folder: str) -> list[Node]:
+        """The documents of a file in canonical form; its relative paths start at `folder`."""
+        context = self.context(folder, file)
+        return [canonical.canonical(self._substituted(root, scope, file), context) for root in self.parsed(file)]
+
+    def top(self, file: File, scope: Scope, key: str) -> list[Node]:
+        """The values of one top-level key, variables put in: what has to be known before all else."""
+        said = [root.made({key: root.items[key]}) for root in self.parsed(file) if key in root.items]
+        return [self._substituted(root, scope, file).items[key] for root in said]
+
+    def _substituted(self, root: Node, scope: Scope, file: File) -> Node:
+        if "version" in root.items:
+            self.report.warn(root.items["version"], "has no effect; it can go", at_key=True)
+        for node in root.walk():
+            if isinstance(node.value, str) and "${" in node.value:
+                self.report.warn(node, "'${...}' is not replaced by a variable's value yet; it stays as it is written")
+                break
+        return root
+
+    def tree(self, files: Sequence[File], scope: Scope) -> Node | None:
+        """The files laid over each other, without `!reset` and `!override`; None where nothing is in them."""
+        below: Node | None = None
+        for file in files:
+            inner = replace(scope, way=(*scope.way, (file, scope.entry)))
+            for document in self.documents(file, scope, scope.folder):
+                whole = extends.resolve(include.resolve(document, inner, self), below, file, scope, self)
+                below = whole if below is None else merge(below, whole, self.report)
+        return None if below is None else settled(below)
+
+    def model(self, files: Sequence[File], scope: Scope) -> Node | None:
+        """The tree of an included project. One that is included from several places is one tree."""
+        key = (tuple(file.path for file in files), scope.folder, id(scope.variables))
+        if key not in self._models:
+            self._includes += 1
+            if self._includes > MAX_FILES:
+                raise BadInput(f"{files[0].shown}: more than {MAX_FILES} includes make one stack")
+            self._models[key] = self.tree(files, scope)
+        return self._models[key]
+
+    def within(self, above: Variables, files: Sequence[File]) -> Variables:
+        """The variables of an included project: those of the one that includes it, then its own env files."""
+        if not files:
+            return above
+        key = (id(above), tuple(file.path for file in files))
+        if key not in self._variables:
+            self._variables[key] = above.beneath(files, self.report)
+            self.looked_for |= {file.path: file.shown for file in files}
+        return self._variables[key]
+
+    def extended(self, file: File, scope: Scope) -> Node | None:
+        """A file that a service extends a service of: its documents, with nothing included and nothing extended."""
+        key = (file.path, id(scope.variables))
+        if key not in self._extended:
+            below: Node | None = None
+            for document in self.documents(file, scope, os.path.dirname(file.path)):
+                below = document if below is None else merge(below, document, self.report)
+            self._extended[key] = None if below is None else settled(below)
+        return self._extended[key]
+
+    def found(self, node: Node, folder: str) -> File | None:
+        """The file that `node` names from `folder`; a problem, and None, where there is none."""
+        name = node.value
+        if not isinstance(name, str) or not name or "\0" in name:
+            what = f"expected the name of a file, found {node.describe()}" if name != "" else "names no file"
+            self.report.problem(node, what)
+            return None
+        if name.startswith(("git@", "github.com/")) or "://" in name:
+            self.report.problem(node, f"{name!r} is not on this machine", "only local files can be named here")
+            return None
+        path = os.path.normpath(os.path.join(folder, os.path.expanduser(name) if name.startswith("~") else name))
+        if os.path.isfile(path):
+            return File(path, self.shown(path))
+        self.looked_for.setdefault(path, "")
+        self.report.problem(node, *self._absent(name, path))
+        return None
+
+    def _absent(self, name: str, path: str) -> tuple[str, str | None]:
+        from stackup.spec.suggest import did_you_mean
+
+        if os.path.isdir(path):
+            return f"{name!r} is a folder", "name a file in it"
+        if os.path.exists(path):
+            return f"{name!r} is no regular file", None
+        try:
+            beside = os.listdir(os.path.dirname(path))
+        except OSError:
+            beside = []
+        return f"no file {name!r}", did_you_mean(os.path.basename(path), beside) or f"looked for {path}"
+
+    def shown(self, path: str) -> str:
+        """A path as messages call it: from the folder where we were called, unless that is the longer way."""
+        near = os.path.relpath(path, self._start)
+        return near if len(near) < len(path) else path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every file that was read, as it is shown."""
+        return tuple(shown for shown in self.looked_for.values() if shown)

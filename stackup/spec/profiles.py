@@ -1,0 +1,53 @@
+"""Which services take part: those without `profiles`, and those with one that is active."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from stackup.spec.nodes import Node, shorten
+from stackup.spec.report import Report
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+ALL = "*"
+
+
+def declared(root: Node) -> dict[str, tuple[str, ...]]:
+    """Every service, and the profiles that it names."""
+    services = root.items.get("services")
+    return {name: _of(service) for name, service in services.items.items()} if services is not None else {}
+
+
+def _of(service: Node) -> tuple[str, ...]:
+    profiles = service.items.get("profiles")
+    return tuple(item.value for item in profiles.list if isinstance(item.value, str)) if profiles is not None else ()
+
+
+def check(root: Node, report: Report) -> None:
+    """Names that no profile can have."""
+    services = root.items.get("services")
+    for service in services.items.values() if services is not None else ():
+        profiles = service.items.get("profiles")
+        for item in profiles.list if profiles is not None else ():
+            if isinstance(item.value, str) and not NAME.fullmatch(item.value):
+                hint = "letters, digits, _ . -, two at least, beginning with a letter or digit"
+                report.problem(item, f"{shorten(item.value)!r} is no name of a profile", hint)
+
+
+def inactive(known: dict[str, tuple[str, ...]], active: Sequence[str], named: Iterable[str]) -> tuple[str, ...]:
+    """The services that are switched off. `active`: profiles that were asked for; those of the services that are
+    `named` on the command line come to them."""
+    if ALL in active:
+        return ()
+    wanted = {*active, *(profile for name in named for profile in known.get(name, ()))}
+    return tuple(name for name, profiles in known.items() if profiles and not wanted.intersection(profiles))
+
+
+def split(root: Node, off: Sequence[str]) -> tuple[Node, dict[str, Node]]:
+    """The tree without the services that are off, and those."""
+    services = root.items.get("services")
+    if services is None or not off:
+        return root, {}
+    on = {name: node for name, node in services.items.items() if name not in off}
+    apart = {name: services.items[name] for name in off}
+    return root.made(root.items | {"services": services.made(on)}), apart
