@@ -17,7 +17,10 @@ from stackup.cli.settings import GLOBALS
 
 Shell = Literal["bash", "zsh", "fish"]
 # What a positional is -> how its words are asked for, behind `stackup GLOBALS`.
-_ASKED = {"service": "config --services", "key": "config --images", "image": "image ls"}
+_ASKED = {"service": "config --services", "key": "config --images", "image": "image ls",
+          "--profile": "config --profiles"}  # fmt: skip
+# Globals whose values are folders (d) or files (f).
+_PATHS = {"-C": "d", "--root": "d", "--project-directory": "d", "--file": "f", "--env-file": "f", "--vars-file": "f"}
 _WITH_VALUE = "|".join(name for name, value in GLOBALS.items() if value)
 
 
@@ -92,10 +95,15 @@ def _bash(options: tuple[_Option, ...], verbs: tuple[_Verb, ...]) -> str:
     return f"""# stackup completion for bash: eval "$(stackup completion bash)"
 _stackup() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
-  local verb="" words="" ask="" at=1 globals=()
+  local verb="" words="" ask="" option="" value="" at=1 globals=()
   while [ $at -lt $COMP_CWORD ]; do
     case "${{COMP_WORDS[at]}}" in
-      {_WITH_VALUE}) globals+=("${{COMP_WORDS[at]}}" "${{COMP_WORDS[at+1]}}"); at=$((at+1)) ;;
+      {_WITH_VALUE})
+        option="${{COMP_WORDS[at]}}"
+        [ "${{COMP_WORDS[at+1]}}" = = ] && at=$((at+1))  # bash takes --root=DIR and KEY=VALUE for three words
+        at=$((at+1)); value="${{COMP_WORDS[at]}}"
+        if [ "${{COMP_WORDS[at+1]}}" = = ]; then value="$value=${{COMP_WORDS[at+2]}}"; at=$((at+2)); fi
+        [ $at -lt $COMP_CWORD ] && globals+=("$option" "$value") ;;
       -*) ;;
       *) verb="${{COMP_WORDS[at]}}"; break ;;
     esac
@@ -126,8 +134,11 @@ def _bash_values(option: _Option, verb: str) -> str:
     offer = ""
     if option.choices:
         offer = f'COMPREPLY=($(compgen -W "{" ".join(option.choices)}" -- "$current")); '
-    elif not verb and option.names[0] in ("-C", "--root", "-f"):
-        offer = f'COMPREPLY=($(compgen -{"f" if option.names[0] == "-f" else "d"} -- "$current")); '
+    elif not verb and option.longest in _ASKED:
+        asked = f'$(stackup "${{globals[@]}}" {_ASKED[option.longest]} 2>/dev/null)'
+        offer = f'COMPREPLY=($(compgen -W "{asked}" -- "$current")); '
+    elif not verb and (kind := _PATHS.get(option.longest)):
+        offer = f'COMPREPLY=($(compgen -{kind} -- "$current")); '
     patterns = "|".join(f'"{verb}:{name}"' for name in option.names)
     return f"    {patterns}) {offer}return ;;"
 
@@ -205,9 +216,11 @@ def _fish_option(option: _Option) -> str:
         return names
     if option.choices:
         return f"{names} -x -a '{' '.join(option.choices)}'"
-    if {"-C", "--root"} & set(option.names):
+    if option.longest in _ASKED:
+        return f"{names} -x -a '(__stackup_ask {_ASKED[option.longest]})'"
+    if _PATHS.get(option.longest) == "d":
         return f"{names} -x -a '(__fish_complete_directories)'"
-    return f"{names} -rF" if "-f" in option.names else f"{names} -x"
+    return f"{names} -rF" if option.longest in _PATHS else f"{names} -x"
 
 
 def _quote(text: str) -> str:

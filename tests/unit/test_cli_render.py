@@ -232,6 +232,11 @@ def test_completion_knows_every_verb(shell: str, capsys: pytest.CaptureFixture[s
         ("logs --since x", ""),
         ("logs w", "web"),
         ("-C x -q up w", "web"),
+        ("-f a -f b --profile x --set k = v --env-file = e up w", "web"),
+        ("--profile d", "debug"),
+        ("--set k = v lo", "logs"),
+        ("--prof", "--profile"),
+        ("--set x", ""),
         ("build sh", "shared"),
         ("image i", "inspect"),
         ("image rm shop/w", "shop/web"),
@@ -246,6 +251,7 @@ def test_the_bash_completion_completes(line: str, words: str, capsys: pytest.Cap
 
 def test_completion_asks_about_the_stack_that_the_globals_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert completed(capsys, "-p n -C elsewhere logs elsewhere-") == "elsewhere-web"
+    assert completed(capsys, "--set k = v --root = r -f a --profile d") == "dev"
 
 
 def completed(capsys: pytest.CaptureFixture[str], line: str) -> str:
@@ -258,6 +264,8 @@ def completed(capsys: pytest.CaptureFixture[str], line: str) -> str:
       "-p n -C elsewhere config --services") echo elsewhere-web ;;
       *"config --services") echo web; echo store ;;
       *"config --images") echo shared ;;
+      "--set k=v --root r -f a config --profiles") echo dev ;;
+      "config --profiles") echo debug ;;
       *"image ls") echo "IMAGE  DIGEST"; echo "shop/web  123456" ;;
     esac; }"""
     ask = f'COMP_WORDS=(stackup {line}); COMP_CWORD={len(line.split())}; _stackup; echo "${{COMPREPLY[@]}}"'
