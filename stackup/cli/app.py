@@ -38,6 +38,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "stats": ("watch", "Memory, CPU and processes of running replicas."),
     "graph": ("file", "The dependency graph of the file."),
     "config": ("file", "The file as stackup understands it."),
+    "check": ("author", "What is legal in the file and unwise."),
+    "init": ("author", "Write a first stack.yaml for this folder."),
     "ls": ("watch", "The stacks of this root."),
     "image": ("image", "Images: ls, inspect, rm."),
     "images": ("image", "The same as image ls."),

@@ -1,0 +1,69 @@
+"""Verbs for who writes a stack file: check, init. They look at files alone, and work on any system."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from stackup.cli import output
+from stackup.cli.arguments import Format, new_app, settings_of
+from stackup.errors import BadInput
+
+app = new_app()
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    list_rules: Annotated[bool, typer.Option("--rules", help="List the rules, and why each is one.")] = False,
+    format: Format = "text",
+) -> int:
+    """Tell what is legal in the file and unwise; status 1 where there is something to tell.
+
+    Services of every profile are looked at. A comment switches a rule off: `# stackup: off=RULE` behind a line, above
+    it, or at the top for the whole file.
+    """
+    from stackup.cli.render import json
+    from stackup.spec import lint
+
+    if list_rules:
+        known = lint.rules()
+        width = max(map(len, known))
+        print(json.dump(known) if format == "json" else "\n".join(f"{n:<{width}}  {why}" for n, why in known.items()))
+        return 0
+    settings = settings_of(context)
+    findings = lint.lint(replace(settings, profiles=("*",)).load())
+    if format == "json":
+        print(json.dump([finding.to_plain() for finding in findings]))
+    elif findings:
+        print("\n".join(map(str, findings)))
+    if not settings.quiet and format == "text":
+        output.say(f"{len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+    return 1 if findings else 0
+
+
+@app.command()
+def init(context: typer.Context) -> int:
+    """Write a small stack.yaml for what lies in the folder: a program, a site, a script, or an example to start from.
+
+    Nothing is overwritten: where there is a stack file already, that is an error. A Compose file is read as it is.
+    """
+    from stackup.spec import init as drawing
+
+    settings = settings_of(context)
+    if settings.files:
+        raise BadInput(f"init writes {drawing.NAME}, and takes no -f", hint="for another folder: stackup -C DIR init")
+    folder = os.path.abspath(settings.directory or ".")
+    if compose := drawing.read_as_it_is(folder):
+        print(f"{compose} is read as it is; nothing was written")
+        output.say("`stackup config` shows how it is understood, `stackup check` what is unwise in it")
+        return 0
+    drawn = drawing.write(folder)
+    print(f"{os.path.join(settings.directory or '', drawing.NAME)}: {drawn.what}")
+    if drawn.missing:
+        output.say(f"first: {drawn.missing}, and the line in the file that copies what it brings")
+    output.say("`stackup plan` shows what `stackup up` would do")
+    return 0
