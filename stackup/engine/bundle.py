@@ -185,8 +185,6 @@ class _SecurityOptions:
 def _process(
     service: Service, config: Document, hostname: str, options: _SecurityOptions, hard_limits: Mapping[str, int]
 ) -> Document:
-    if service.init:
-        raise Unsupported(f"services.{service.name}.init is not built yet", resource=f"service:{service.name}")
     process: Document = {
         "terminal": service.tty,
         "args": arguments(service, config),

@@ -28,7 +28,6 @@ VERDICTS: Mapping[str, Verdict] = {
     "group_add": "restart",
     "hostname": "restart",
     "domainname": "restart",
-    "init": "restart",
     "tty": "restart",
     "stdin_open": "restart",
     "read_only": "restart",

@@ -7,7 +7,7 @@ across keys waits for `normalise`, because another file may have the last word.
 
 from __future__ import annotations
 
-from stackup.spec import forms, mounts, ports
+from stackup.spec import forms, later, mounts, ports
 from stackup.spec.forms import Context, Form, apply
 from stackup.spec.nodes import Node, shorten
 
@@ -33,12 +33,16 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "ports": ports.ports,
     "tmpfs": forms.made_list,
     "env_file": forms.files,
+    "label_file": forms.made_list,
+    **later.SERVICE,
 }
 
 
 def canonical(root: Node, ctx: Context) -> Node:
     """A whole document in canonical form."""
-    sections: dict[str, Form] = {"images": image, "services": service, "networks": network, "volumes": volume}
+    sections: dict[str, Form] = {
+        "images": image, "services": service, "networks": network, "volumes": volume, **later.SECTIONS,
+    }  # fmt: skip
     items = dict(root.items)
     for section, form in sections.items():
         node = items.get(section)

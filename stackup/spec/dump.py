@@ -13,25 +13,38 @@ from typing import Any, Literal
 
 from stackup.spec import units
 from stackup.spec.layers import Layer
-from stackup.spec.model import Healthcheck, Image, Network, Restart, Service, Stack, Volume, VolumeMount
+from stackup.spec.model import Healthcheck, Image, Loaded, Network, Path, Restart, Service, Volume, VolumeMount
 from stackup.values import is_default
 
 
-def document(stack: Stack) -> dict[str, Any]:
-    """The stack as plain mappings, in the words of the file. Values that are defaults are left out."""
+def document(loaded: Loaded) -> dict[str, Any]:
+    """The stack as plain mappings, in the words of the file. Values that are defaults are left out; what keys say
+    that have no effect yet is not."""
+    stack = loaded.stack
     sections: dict[str, dict[str, Any]] = {
         "images": {name: _image(image) for name, image in stack.images.items()},
         "services": {name: _service(service) for name, service in stack.services.items()},
         "networks": {name: _network(network) for name, network in stack.networks.items()},
         "volumes": {name: _volume(volume) for name, volume in stack.volumes.items()},
     }
-    return {"name": stack.name, **{name: section for name, section in sections.items() if section}}
+    made = {"name": stack.name, **{name: section for name, section in sections.items() if section}}
+    for path, value in loaded.warned.items():
+        _put(made, path, _plain(value))
+    return made
 
 
-def dump(stack: Stack, format: Literal["yaml", "json"] = "yaml") -> str:
+def _put(made: Any, path: Path, value: Any) -> None:
+    """Put a value where it was written; an entry of a list is there already, a mapping may not be."""
+    for part in path[:-1]:
+        made = made.setdefault(part, {}) if isinstance(made, dict) else made[part]
+    made[path[-1]] = value
+
+
+def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
     """The text of `document`, ending in a newline."""
+    made = document(loaded)
     if format == "json":
-        return json.dumps(document(stack), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     import yaml
 
     from stackup.spec.nodes import core_scalar
@@ -49,8 +62,8 @@ def dump(stack: Stack, format: Literal["yaml", "json"] = "yaml") -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    made: str = yaml.dump(document(stack), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return made
+    text_of: str = yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text_of
 
 
 def _fields(value: Any, forms: Mapping[str, Callable[[Any], Any]] = {}) -> dict[str, Any]:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackup.spec import support
+from stackup.spec import hints
 from stackup.spec.model import Path
 from stackup.spec.nodes import Node, shorten
-from stackup.spec.readers import Reader, Reading, boolean, expected, integer, listed, matching, size, text, words
+from stackup.spec.readers import (
+    NUMERAL,
+    SCALAR,
+    AnyReader,
+    Reader,
+    Reading,
+    expected,
+    integer,
+    listed,
+    matching,
+    reads,
+    size,
+    text,
+    words,
+)
 from stackup.spec.suggest import did_you_mean
 
 
+@reads({"anyOf": [size]})
 def memory(node: Node, path: Path, reading: Reading) -> int:
     value: int = size(node, path, reading)
     if value < 1 << 20:
@@ -19,15 +34,21 @@ def memory(node: Node, path: Path, reading: Reading) -> int:
     return value
 
 
+@reads({"anyOf": [integer(-1, 1 << 22)]})
 def pids(node: Node, path: Path, reading: Reading) -> int | None:
-    if node.value in (-1, 0) and not isinstance(node.value, bool):
+    """A count; -1 and 0 mean no limit."""
+    if not isinstance(node.value, bool) and str(node.value).strip() in ("-1", "0"):
         return None
     value: int = integer(1, 1 << 22)(node, path, reading)
     return value
 
 
+_TEST = listed(words, "text or a list")
+
+
+@reads({"anyOf": [text, _TEST]})
 def test(node: Node, path: Path, reading: Reading) -> tuple[str, ...]:
-    value: tuple[str, ...] = listed(words, "text or a list")(node, path, reading)
+    value: tuple[str, ...] = _TEST(node, path, reading)
     if value and value[0] not in ("NONE", "CMD", "CMD-SHELL"):
         reading.report.problem(node.list[0], f"{shorten(value[0])!r} begins no check", "begin with CMD or CMD-SHELL")
     elif value and value[0] != "NONE" and len(value) < 2:
@@ -37,26 +58,22 @@ def test(node: Node, path: Path, reading: Reading) -> tuple[str, ...]:
     return value
 
 
+@reads({"type": "string"})
 def capability(node: Node, path: Path, reading: Reading) -> str:
     value = text(node, path, reading).upper()
-    name = value.removeprefix("CAP_")
+    name: str = value.removeprefix("CAP_")
     if name == "ALL":
         return name
-    if value and name not in support.CAPABILITIES:
-        reading.report.problem(node, f"{node.value!r} is no capability", did_you_mean(name, support.CAPABILITIES))
+    if value and name not in hints.CAPABILITIES:
+        reading.report.problem(node, f"{node.value!r} is no capability", did_you_mean(name, hints.CAPABILITIES))
     return f"CAP_{name}"
 
 
-def init(node: Node, path: Path, reading: Reading) -> bool:
-    if boolean(node, path, reading):
-        reading.report.problem(node, "an init process of our own is not built yet", "leave it out")
-    return False
-
-
+@reads(NUMERAL)
 def signal(node: Node, path: Path, reading: Reading) -> str:
     import signal
 
-    value = words(node, path, reading).upper()
+    value: str = words(node, path, reading).upper()
     name = value if value.startswith("SIG") else f"SIG{value}"
     known = {s.name for s in signal.Signals}
     if value.isdecimal() and 1 <= int(value[:4]) <= 64:
@@ -68,19 +85,22 @@ def signal(node: Node, path: Path, reading: Reading) -> str:
     return name
 
 
+@reads(SCALAR)
 def sysctl(node: Node, path: Path, reading: Reading) -> str:
     name = str(path[-1])
-    if not name.startswith(support.SYSCTLS):
+    if not name.startswith(hints.SYSCTLS):
         hint = "only net.*, fs.mqueue.* and kernel.{msg,shm,sem}* are a container's own"
         reading.report.problem(node, f"{shorten(name)!r} belongs to the whole machine", hint, at_key=True)
-    return words(node, path, reading)
+    value: str = words(node, path, reading)
+    return value
 
 
 _SECURITY = ("no-new-privileges", "seccomp", "apparmor", "systempaths")
 
 
+@reads({"type": "string"})
 def security(node: Node, path: Path, reading: Reading) -> str:
-    value = text(node, path, reading)
+    value: str = text(node, path, reading)
     name, _, setting = value.partition("=")
     if name not in _SECURITY:
         if value:
@@ -96,10 +116,11 @@ def security(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+@reads({"type": "string"})
 def address(node: Node, path: Path, reading: Reading) -> str:
     import ipaddress
 
-    value = text(node, path, reading)
+    value: str = text(node, path, reading)
     try:
         ipaddress.ip_address(value)
     except ValueError:
@@ -108,17 +129,19 @@ def address(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+@reads({"type": "string", "pattern": r"^([0-9]{1,3}\.){3}[0-9]{1,3}$"})
 def ipv4(node: Node, path: Path, reading: Reading) -> str:
-    value = address(node, path, reading)
+    value: str = address(node, path, reading)
     if ":" in value or value == "host-gateway":
         reading.report.problem(node, f"{shorten(value)!r} is no IPv4 address")
     return value
 
 
+@reads({"type": "string", "pattern": "^[0-9.]+/[0-9]+$"})
 def subnet(node: Node, path: Path, reading: Reading) -> str:
     import ipaddress
 
-    value = text(node, path, reading)
+    value: str = text(node, path, reading)
     try:
         subnet = ipaddress.ip_network(value)
     except ValueError as error:
@@ -135,7 +158,12 @@ def subnet(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+_OCTAL = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(0o)?[0-7]{1,5}$"}]}
+
+
+@reads(_OCTAL)
 def octal(node: Node, path: Path, reading: Reading) -> str:
+    """Octal text of four digits: `0644`, also where it was written `644` or `0o644`."""
     written = node.text.removeprefix("0o") if isinstance(node.value, int | str) else ""
     if isinstance(node.value, bool) or not written or len(written) > 5 or written.strip("01234567"):
         expected("a mode in octal digits", node, reading, "as in '0644'")
@@ -143,6 +171,7 @@ def octal(node: Node, path: Path, reading: Reading) -> str:
     return written.lstrip("0").zfill(4)
 
 
+@reads(_OCTAL)
 def tmpfs_mode(node: Node, path: Path, reading: Reading) -> int:
     return int(octal(node, path, reading), 8)
 
@@ -150,22 +179,24 @@ def tmpfs_mode(node: Node, path: Path, reading: Reading) -> int:
 _OWNER = matching(r"[a-z_0-9][a-zA-Z0-9_.-]*(:[a-z_0-9][a-zA-Z0-9_.-]*)?", "owner", "as in '1000:1000'", words)
 
 
+@reads(_OWNER.schema)
 def owner(node: Node, path: Path, reading: Reading) -> str:
     """A number alone means the group of the same number; for a name the image says which group is the user's own."""
     value: str = _OWNER(node, path, reading)
     return f"{value}:{value}" if value.isdecimal() else value
 
 
-def nonempty(reader: Reader) -> Reader:
+def nonempty(reader: AnyReader) -> Reader:
     def read(node: Node, path: Path, reading: Reading) -> Any:
-        value = reader(node, path, reading)
+        value = reader.read(node, path, reading)
         if not value and node.value in ("", [], {}):
             reading.report.problem(node, "is empty")
         return value
 
-    return read
+    return Reader(read, {"anyOf": [reader]})
 
 
+@reads({"type": "string", "minLength": 1})
 def program(node: Node, path: Path, reading: Reading) -> str:
     """A program of this machine: a name to be looked up in the system path, or an absolute path."""
     value: str = nonempty(text)(node, path, reading)
@@ -175,9 +206,28 @@ def program(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+OF_THE_TOOL = "com.docker.compose."
+
+
+@reads({"type": ["string", "number", "boolean", "null"]})
+def any_label(node: Node, path: Path, reading: Reading) -> str:
+    """The value of a label; no value is an empty one."""
+    return "" if node.value is None else str(words(node, path, reading))
+
+
+@reads(any_label.schema)
 def label(node: Node, path: Path, reading: Reading) -> str:
-    return "" if node.value is None else words(node, path, reading)
+    """A label of what stackup makes: some are stackup's to give."""
+    if str(path[-1]).startswith(OF_THE_TOOL):
+        message = f"labels that begin with '{OF_THE_TOOL}' are not the file's to give"
+        reading.report.problem(node, message, "other tools find containers by them", at_key=True)
+    return str(any_label(node, path, reading))
 
 
-def plain(node: Node, path: Path, reading: Reading) -> Any:
-    return node.plain()
+@reads({"anyOf": [integer(-1000, 1000)]})
+def oom_score(node: Node, path: Path, reading: Reading) -> int:
+    """-1000 to 1000; what lies below 0 would outlive the machine's own programs and is read as 0."""
+    value: int = integer(-1000, 1000)(node, path, reading)
+    if value < 0:
+        reading.report.warn(node, "below 0 has no effect: a container does not outlive the machine's own programs")
+    return max(value, 0)

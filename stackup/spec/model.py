@@ -143,7 +143,6 @@ class Service:
     labels: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 1
     container_name: str | None = None
-    init: bool = False
     tty: bool = False
     stdin_open: bool = False
     read_only: bool = False

@@ -8,7 +8,10 @@ from stackup.spec.forms import Context, take
 from stackup.spec.nodes import Node, shorten
 
 _NESTED = {"bind": ("create_host_path",), "volume": ("nocopy",), "tmpfs": ("size", "mode")}
-_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+_BIND_OPTIONS = {
+    **dict.fromkeys(("private", "rprivate", "shared", "rshared", "slave", "rslave"), "propagation"),
+    "z": "selinux", "Z": "selinux",
+}  # fmt: skip
 _HARMLESS = ("noexec", "nosuid", "nodev", "rw")
 _BIND_MARKS = (".", "/", "~")
 
@@ -39,21 +42,16 @@ def _short(item: Node, ctx: Context) -> Node | None:
     made: dict[str, object] = {"type": "volume", "source": source, "target": target}
     if source.startswith(_BIND_MARKS):
         made |= {"type": "bind", "source": ctx.absolute(source)}
+    bind: dict[str, Node] = {}
     for option in parts[2].split(",") if len(parts) == 3 else ():
-        made |= _option(item, option, ctx)
-    return item.made({key: item.made(value) for key, value in made.items()})
-
-
-def _option(item: Node, option: str, ctx: Context) -> dict[str, object]:
-    if option in ("ro", "nocopy"):
-        return {"read_only" if option == "ro" else "nocopy": True}
-    if option in ("z", "Z"):
-        ctx.report.warn(item, f"the option '{option}' is ignored: stackup sets no SELinux labels")
-    elif option in _PROPAGATION and option != "rprivate":
-        ctx.report.problem(item, f"the mount propagation '{option}' is not built yet", "leave it out")
-    elif option not in ("rw", "rprivate"):
-        ctx.report.warn(item, f"the option '{shorten(option)}' is unknown and ignored")
-    return {}
+        if option in ("ro", "nocopy"):
+            made["read_only" if option == "ro" else "nocopy"] = True
+        elif option in _BIND_OPTIONS:
+            bind[_BIND_OPTIONS[option]] = item.made(option)
+        elif option != "rw":
+            ctx.report.warn(item, f"the option '{shorten(option)}' is unknown and ignored")
+    nodes = {key: item.made(value) for key, value in made.items()}
+    return item.made(nodes | ({"bind": item.made(bind)} if bind else {}))
 
 
 def _long(item: Node, ctx: Context) -> Node:
@@ -63,16 +61,12 @@ def _long(item: Node, ctx: Context) -> Node:
         source = item.get("source")
         path = source is not None and isinstance(source.value, str) and source.value.startswith(_BIND_MARKS)
         items["type"] = item.made("bind" if path else "volume")
-    if consistency := items.pop("consistency", None):
-        ctx.report.warn(consistency, "has no effect on Linux", at_key=True)
     for nested, keys in _NESTED.items():
         if not (inner := items.get(nested)) or not inner.is_map:
             continue
         for key in keys:
             if (value := take(inner, key)) is not None:
                 items[key] = value
-        if inner.items.get("propagation") is not None and inner.items["propagation"].value in (None, "rprivate"):
-            del inner.items["propagation"]
         if not inner.items:
             del items[nested]
     source = items.get("source")

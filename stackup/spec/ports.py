@@ -125,18 +125,9 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-_IGNORED = {"name": "is a comment", "app_protocol": "is a comment"}
-
-
 def _long(item: Node, ctx: Context) -> list[Node]:
     """The long form keeps its nodes, so that each value keeps its own place."""
     items = dict(item.items)
-    for key in _IGNORED:
-        if node := items.pop(key, None):
-            ctx.report.warn(node, "has no effect", at_key=True)
-    mode = items.pop("mode", None)
-    if mode is not None and mode.value not in (None, "ingress"):
-        ctx.report.problem(mode, f"{shorten(mode.text)!r} is not built yet", "leave it out")
     if (address := items.get("host_ip")) is not None and isinstance(address.value, str):
         try:
             _address(address.value)

@@ -1,7 +1,8 @@
 """The parts tables of types are made of: each reads one canonical node into a value of the model.
 
 A reader reports what is wrong and hands back a value of the right type all the same, so that the whole file is checked
-in one go; such a value is never seen outside, because the report raises at the end.
+in one go; such a value is never seen outside, because the report raises at the end. Beside its function it carries
+what may be written in its place, as JSON Schema: `schema.py` makes the schema for editors of these very tables.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stackup.spec import units
 from stackup.spec.model import Path
 from stackup.spec.mounts import clean
 from stackup.spec.nodes import Node, shorten
 from stackup.spec.origins import Origins
-from stackup.spec.report import Report, found
+from stackup.spec.report import Report
 from stackup.spec.suggest import did_you_mean
 
 MOST_DIGITS = 1 << 62
@@ -24,17 +25,54 @@ MOST_DIGITS = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Reading:
+    """Where problems go, where places are kept, and `warned`: what keys say that have no effect yet."""
+
     report: Report
     origins: Origins
+    warned: dict[Path, Any] = field(default_factory=dict)
 
 
-Reader = Callable[[Node, Path, Reading], Any]
+Read = Callable[[Node, Path, Reading], Any]
+Schema = Mapping[str, Any]
+
+
+class AnyReader(Protocol):
+    """A Reader or a Record."""
+
+    def read(self, node: Node, path: Path, reading: Reading, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """`schema`: what may be written, short forms included; a reader that stands in it stands for its own schema."""
+
+    read: Read
+    schema: Schema
+
+    def __call__(self, node: Node, path: Path, reading: Reading) -> Any:
+        return self.read(node, path, reading)
+
+
+TEXT: Schema = {"type": "string"}
+SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+NUMERAL: Schema = {"type": ["string", "number"]}
+
+
+def reads(schema: Schema) -> Callable[[Read], Reader]:
+    """Make a reader of a function."""
+    return lambda read: Reader(read, schema)
+
+
+def written(reader: AnyReader, *others: AnyReader | Schema) -> Reader:
+    """The same reader, where `canonical` takes other forms as well."""
+    return Reader(reader.read, {"anyOf": [reader, *others]})
 
 
 def expected(what: str, node: Node, reading: Reading, hint: str | None = None) -> None:
     reading.report.problem(node, f"expected {what}, found {node.describe()}", hint)
 
 
+@reads(TEXT)
 def text(node: Node, path: Path, reading: Reading) -> str:
     """Text; a number or a truth value wants quotes, so that nobody is surprised by how it is read."""
     if not isinstance(node.value, str):
@@ -46,29 +84,40 @@ def text(node: Node, path: Path, reading: Reading) -> str:
     return node.value
 
 
+@reads(SCALAR)
 def words(node: Node, path: Path, reading: Reading) -> str:
     """Text, or a number as it is written (`user: 1000`, `PORT: 8080`); true and false in small letters."""
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
     if isinstance(node.value, int | float):
         return node.text
-    return text(node, path, reading)
+    value: str = text(node, path, reading)
+    return value
 
 
+_TRUTH = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
+
+
+@reads({"type": "boolean"})
 def boolean(node: Node, path: Path, reading: Reading) -> bool:
-    if not isinstance(node.value, bool):
-        near = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-        word = node.value.lower() if isinstance(node.value, str) else ""
-        hint = f"write {near.get(word, word)} without quotes" if word in (*near, "true", "false") else None
-        expected("true or false", node, reading, hint)
-        return False
-    return node.value
+    """true or false; what a variable gave may also be y, yes, on, n, no, off, with a warning."""
+    if isinstance(node.value, bool):
+        return node.value
+    word = node.value.strip().lower() if isinstance(node.value, str) else ""
+    meant = _TRUTH.get(word)
+    if meant is not None and node.sources:
+        if word not in ("true", "false"):
+            reading.report.warn(node, f"{word!r} is read as {str(meant).lower()}; write true or false")
+        return meant
+    hint = f"write {str(meant).lower()} without quotes" if meant is not None else None
+    expected("true or false", node, reading, hint)
+    return False
 
 
 def integer(least: int = 0, most: int = MOST_DIGITS, *, what: str = "a whole number") -> Reader:
     def read(node: Node, path: Path, reading: Reading) -> int:
         value = node.value
-        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,18}", value.strip()):
             value = int(value)
         if type(value) is not int:
             expected(what, node, reading)
@@ -79,21 +128,31 @@ def integer(least: int = 0, most: int = MOST_DIGITS, *, what: str = "a whole num
             return max(least, 0)
         return value
 
-    return read
+    bounds = {"minimum": least} | ({"maximum": most} if most != MOST_DIGITS else {})
+    return Reader(read, {"anyOf": [{"type": "integer", **bounds}, {"type": "string", "pattern": "^ *[-+]?[0-9]+ *$"}]})
 
 
-def cores(node: Node, path: Path, reading: Reading) -> float:
+def real(node: Node) -> float | None:
+    """The number that a node says, also as a text; None where it says none."""
     try:
-        value = float(node.value) if isinstance(node.value, str | int | float) and node.value is not True else -1.0
+        value = float(node.value) if isinstance(node.value, str | int | float) else None
     except (ValueError, OverflowError):
-        value = -1.0
-    if isinstance(node.value, bool) or not 0.001 <= value <= 100_000:
+        return None
+    return None if isinstance(node.value, bool) else value
+
+
+@reads({"anyOf": [{"type": "number", "minimum": 0.001}, {"type": "string", "pattern": r"^ *[0-9.eE+-]+ *$"}]})
+def cores(node: Node, path: Path, reading: Reading) -> float:
+    value = real(node)
+    if value is None or not 0.001 <= value <= 100_000:
         expected("a number of processor cores above 0", node, reading, "as in 'cpus: 0.5'")
         return 1.0
     return value
 
 
-def _parsed(parse: Callable[[str], Any], what: str, fallback: Any) -> Reader:
+def parsed(parse: Callable[[str], Any], what: str, fallback: Any, pattern: str) -> Reader:
+    """A scalar that `parse` makes a value of; ValueError says what is wrong with it."""
+
     def read(node: Node, path: Path, reading: Reading) -> Any:
         if isinstance(node.value, bool) or not isinstance(node.value, str | int | float):
             expected(what, node, reading)
@@ -104,11 +163,11 @@ def _parsed(parse: Callable[[str], Any], what: str, fallback: Any) -> Reader:
             reading.report.problem(node, str(error))
             return fallback
 
-    return read
+    return Reader(read, {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": pattern}]})
 
 
-size: Reader = _parsed(units.size, "a size", 1 << 20)
-duration: Reader = _parsed(units.duration, "a duration", 1.0)
+size: Reader = parsed(units.size, "a size", 1 << 20, r"^\s*[0-9]+(\.[0-9]+)? ?[kKmMgGtT]?([iI]?[bB])?\s*$")
+duration: Reader = parsed(units.duration, "a duration", 1.0, r"^\s*[0-9.]+((ns|us|µs|μs|ms|s|m|h)?[0-9.]*)*\s*$")
 
 
 def choice(*known: str, what: str = "value", not_built: Mapping[str, str] = {}) -> Reader:
@@ -127,24 +186,23 @@ def choice(*known: str, what: str = "value", not_built: Mapping[str, str] = {}) 
             return node.value
         return known[0]
 
-    return read
+    return Reader(read, {"enum": list(known)})
 
 
 def matching(pattern: str, what: str, hint: str, reader: Reader = text) -> Reader:
-    regex = re.compile(pattern)
-
     def read(node: Node, path: Path, reading: Reading) -> str:
-        value: str = reader(node, path, reading)
-        if value and not regex.fullmatch(value):
+        value: str = reader.read(node, path, reading)
+        if value and not re.fullmatch(pattern, value):
             reading.report.problem(node, f"{shorten(value)!r} is no {what}", hint)
         return value
 
-    return read
+    return Reader(read, {**reader.schema, "pattern": f"^({pattern})?$"})
 
 
+@reads({"type": "string", "pattern": "^/"})
 def inside(node: Node, path: Path, reading: Reading) -> str:
     """An absolute path in a container."""
-    value = text(node, path, reading)
+    value: str = text(node, path, reading)
     if not value:
         if isinstance(node.value, str):
             reading.report.problem(node, "an empty path")
@@ -156,6 +214,7 @@ def inside(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+@reads({"type": "string", "pattern": "^/"})
 def mount_point(node: Node, path: Path, reading: Reading) -> str:
     value = clean(inside(node, path, reading))
     if value == "/" and isinstance(node.value, str) and node.value.startswith("/"):
@@ -163,26 +222,25 @@ def mount_point(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
-def listed(reader: Reader, what: str = "a list") -> Reader:
+def listed(reader: AnyReader, what: str = "a list") -> Reader:
     def read(node: Node, path: Path, reading: Reading) -> tuple[Any, ...]:
         if not node.is_list:
             expected(what, node, reading, f"did you mean [{shorten(node.text)}]?" if node.text else None)
             return ()
         return tuple(_item(reader, item, (*path, i), reading) for i, item in enumerate(node.list))
 
-    return read
+    return Reader(read, {"type": "array", "items": reader})
 
 
-def _item(reader: Reader, item: Node, path: Path, reading: Reading) -> Any:
+def _item(reader: AnyReader, item: Node, path: Path, reading: Reading) -> Any:
     reading.origins.add(path, item)
-    return reader(item, path, reading)
+    return reader.read(item, path, reading)
 
 
 def mapped(
-    reader: Reader, *, keys: str = r".+", what: str = "name", hint: str | None = None, short: bool = False
+    reader: AnyReader, *, keys: str = r".+", what: str = "name", hint: str | None = None, short: bool = False
 ) -> Reader:
     """A mapping whose keys the user chooses. `short`: a list would do as well (`canonical` made a mapping of it)."""
-    regex = re.compile(keys, re.DOTALL)
 
     def read(node: Node, path: Path, reading: Reading) -> dict[str, Any]:
         if not node.is_map:
@@ -191,87 +249,30 @@ def mapped(
             return {}
         made: dict[str, Any] = {}
         for name, child in node.items.items():
-            if not regex.fullmatch(name):
+            if not re.fullmatch(keys, name, re.DOTALL):
                 reading.report.problem(child, f"{shorten(name)!r} is no {what}", hint, at_key=True)
             made[name] = _item(reader, child, (*path, name), reading)
         return made
 
-    return read
+    schema: dict[str, Any] = {"type": "object", "additionalProperties": reader}
+    if keys != r".+":
+        schema["propertyNames"] = {"pattern": f"^({keys})$"}
+    return Reader(read, {"anyOf": [schema, {"type": "array", "items": text}]} if short else schema)
 
 
-def nullable(reader: Reader) -> Reader:
+def nullable(reader: AnyReader) -> Reader:
     def read(node: Node, path: Path, reading: Reading) -> Any:
-        return None if node.value is None else reader(node, path, reading)
+        return None if node.value is None else reader.read(node, path, reading)
 
-    return read
+    return Reader(read, {"anyOf": [reader, {"type": "null"}]})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A mapping with keys of ours -> a dataclass. Also a Reader.
+@reads({})
+def plain(node: Node, path: Path, reading: Reading) -> Any:
+    """Any value, as it is."""
+    return node.plain()
 
-    `fields`: canonical key -> reader; keys equal the dataclass's fields. `required` must be there. `also`: words that
-    are offered as near misses besides. `words`: other tools' words -> hint. `not_built`: known, rejected.
-    """
 
-    make: Callable[..., Any]
-    fields: Mapping[str, Reader]
-    what: str
-    required: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    words: Mapping[str, str] = field(default_factory=dict)
-    not_built: tuple[str, ...] = ()
-    not_built_hints: Mapping[str, str] = field(default_factory=dict)
-    named: bool = False  # the record carries the key it stands under as `name`
-    extensions: bool = False  # `x-*` allowed
-    placeholders: Mapping[str, Any] = field(default_factory=dict)
-    stored: Mapping[str, str] = field(default_factory=dict)  # key -> field, where they differ
-    checked: tuple[str, ...] = ()  # keys that are only checked: what they say is in other fields already
-
-    def __call__(self, node: Node, path: Path, reading: Reading) -> Any:
-        values: dict[str, Any] = {"name": path[-1]} if self.named else {}
-        if not node.is_map:
-            expected(self.what, node, reading, self._misplaced(node, path))
-        values |= {key: self.placeholders.get(key, "") for key in self.required}
-        meant: list[str] = []
-        for key, child in node.items.items():
-            reader = self.fields.get(key)
-            if reader is None:
-                meant.append(self._unknown(key, child, reading) or "")
-                continue
-            reading.origins.add((*path, key), child)
-            if child.value is None:
-                continue
-            value = reader(child, (*path, key), reading)
-            if key not in self.checked:
-                values[self.stored.get(key, key)] = value
-        for key in self.required if node.is_map else ():
-            # A word that was meant to be this key is told already.
-            if node.get(key) is None and not any(f"'{key}'" in hint for hint in meant):
-                reading.report.problem(node, f"'{key}' is missing", self._instead(node), at_key=True)
-        return self.make(**values)
-
-    def _misplaced(self, node: Node, path: Path) -> str | None:
-        """`services: {web: null, image: ...}` is what a missing indentation looks like."""
-        if self.named and path[-1] in (*self.fields, *self.also):
-            return f"indent it: '{path[-1]}' belongs to what stands above it"
-        return "is what follows indented?" if self.named and node.value is None else None
-
-    def _instead(self, node: Node) -> str | None:
-        return None if node.items else f"has {found(tuple(self.fields))}"
-
-    def _unknown(self, key: str, child: Node, reading: Reading) -> str | None:
-        if self.extensions and key.startswith("x-"):
-            return None
-        if key in self.not_built:
-            reading.report.problem(child, "not built yet", self.not_built_hints.get(key), at_key=True)
-            return None
-        known: Sequence[str] = (*self.fields, *self.also)
-        near = did_you_mean(key, known) if key.lower() in known else self.words.get(key.lower())
-        hint = near or did_you_mean(key, known)
-        if hint is None and (later := did_you_mean(key, self.not_built)):
-            hint = f"{later} It is not built yet"
-        if hint is None and len(known) <= 12:
-            hint = f"known here: {', '.join(known)}" if known else None
-        reading.report.problem(child, "unknown key", hint, at_key=True)
-        return hint
+def names(known: Sequence[str], limit: int = 12) -> str | None:
+    """`known here: a, b`, where there are few."""
+    return f"known here: {', '.join(known)}" if 0 < len(known) <= limit else None

@@ -1,105 +1,260 @@
-"""What stackup does with each key of the service language, as data: obeyed, warned about, or rejected as not built yet.
+"""What stackup does with each key of the service language, as data: the one table of statuses.
 
-Everything that is in none of these tables is an unknown key. `x-*` is allowed wherever keys are ours and left alone.
+    obeyed     it does what the language says
+    warned     accepted, checked and printed by `config`; a warning says that it has no effect (yet)
+    rejected   an error, because to go on without it would do harm or be untrue about data or identity
+
+A key is written as in the file, `*` for a name that the user chooses and `[]` for the items of a list. What stands
+below a warned or rejected key has the status of that key. Values that stackup follows anyway (`privileged: false`) are
+said by the tables of types; other tools' words for a key lie in `hints`. A test holds this table against all keys of
+the Compose specification and against the tables of types.
 """
 
 from __future__ import annotations
 
-TOP = ("name", "version", "images", "services", "networks", "volumes")
-TOP_NOT_BUILT = ("include", "secrets", "configs", "models")
+import functools
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-# Compose's words for what the canonical form holds elsewhere: offered as "did you mean", taken apart by `canonical`.
-SERVICE_WRITTEN = (
-    "scale", "mem_limit", "cpus", "pids_limit", "deploy", "tmpfs", "env_file",
-)  # fmt: skip
+Status = Literal["obeyed", "warned", "rejected"]
 
-SERVICE_NOT_BUILT = (
-    "annotations", "attach", "blkio_config", "build", "cgroup", "cgroup_parent", "configs", "cpu_count",
-    "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpuset",
-    "credential_spec", "develop", "device_cgroup_rules", "devices", "dns_opt", "extends", "external_links", "gpus",
-    "ipc", "isolation", "label_file", "links", "logging", "mac_address", "mem_reservation", "mem_swappiness",
-    "memswap_limit", "models", "oom_kill_disable", "pid", "platform", "post_start", "pre_start", "pre_stop",
-    "privileged", "profiles", "provider", "pull_policy", "runtime", "secrets", "storage_opt", "use_api_socket",
-    "uts", "volumes_from",
-)  # fmt: skip
 
-DEPLOY = ("endpoint_mode", "mode", "replicas", "resources", "restart_policy")
-DEPLOY_NOT_BUILT = ("labels", "mode", "placement", "rollback_config", "update_config")
-LIMITS = ("cpus", "memory", "pids")
-LIMITS_NOT_BUILT = ("devices", "generic_resources")
-RESOURCES_NOT_BUILT = ("reservations",)
-NETWORK_NOT_BUILT = (
-    "attachable", "driver", "driver_opts", "enable_ipv4", "enable_ipv6", "external", "ipam", "name",
-)  # fmt: skip
-IPAM_NOT_BUILT = ("config", "driver", "options")
-VOLUME_NOT_BUILT = ("driver", "driver_opts")
-ATTACHMENT_NOT_BUILT = (
-    "driver_opts", "gw_priority", "interface_name", "ipv6_address", "link_local_ips", "mac_address", "priority",
-)  # fmt: skip
-BIND_NOT_BUILT = ("propagation", "recursive", "selinux")
-VOLUME_MOUNT_NOT_BUILT = ("labels", "subpath")
+class Support(NamedTuple):
+    """`why` completes "has no effect yet: ..." for a warned key, and is the message for a rejected one."""
 
-# Words of Docker and of others, and what stackup calls the thing.
-SERVICE_WORDS = {
-    "cmd": "the key is 'command'", "env": "the key is 'environment'", "workdir": "the key is 'working_dir'",
-    "cwd": "the key is 'working_dir'", "publish": "the key is 'ports'", "mounts": "the key is 'volumes'",
-    "network": "the key is 'networks'", "volume": "the key is 'volumes'", "port": "the key is 'ports'",
-    "memory": "the key is 'resources.memory'", "limits": "the key is 'resources'", "quotas": "the key is 'resources'",
-    "pids": "the key is 'resources.pids'", "depends": "the key is 'depends_on'", "name": "the key is 'container_name'",
-    "health": "the key is 'healthcheck'", "groups": "the key is 'group_add'",
-}  # fmt: skip
-NOT_BUILT_HINTS = {
-    "build": "describe the image under 'images' and name it in 'image'",
-    "links": "services on one network know each other by name",
-    "annotations": "use 'labels'",
+    status: Status
+    why: str = ""
+    hint: str | None = None
+    for_good: bool = False  # it will never have an effect
+
+
+OBEYED: Mapping[str, str] = {
+    "": "name include services networks volumes",
+    "include[]": "path project_directory env_file",
+    "services.*": (
+        "image command entrypoint environment env_file working_dir user group_add hostname domainname labels "
+        "label_file container_name tty stdin_open read_only stop_signal stop_grace_period profiles extends "
+        "scale cpus mem_limit pids_limit ulimits shm_size oom_score_adj depends_on restart healthcheck deploy "
+        "networks network_mode ports expose extra_hosts dns dns_search links volumes volumes_from tmpfs "
+        "cap_add cap_drop security_opt sysctls userns_mode"
+    ),
+    "services.*.env_file[]": "path required format",
+    "services.*.extends": "service file",
+    "services.*.ulimits.*": "soft hard",
+    "services.*.depends_on.*": "condition restart required",
+    "services.*.healthcheck": "test interval timeout retries start_period start_interval disable",
+    "services.*.deploy": "replicas endpoint_mode resources restart_policy",
+    "services.*.deploy.resources": "limits",
+    "services.*.deploy.resources.limits": "cpus memory pids",
+    "services.*.deploy.restart_policy": "condition delay max_attempts window",
+    "services.*.networks.*": "aliases ipv4_address",
+    "services.*.ports[]": "target published host_ip protocol",
+    "services.*.volumes[]": "type source target read_only bind volume tmpfs",
+    "services.*.volumes[].bind": "create_host_path",
+    "services.*.volumes[].volume": "nocopy",
+    "services.*.volumes[].tmpfs": "size mode",
+    "networks.*": "internal ipam labels",
+    "networks.*.ipam": "config",
+    "networks.*.ipam.config[]": "subnet",
+    "volumes.*": "name external labels",
+    "volumes.*.external": "name",
 }
-IMAGE_WORDS = {
-    "base": "the key is 'from'", "image": "the key is 'from'", "parent": "the key is 'from'",
-    "steps": "the key is 'layers'", "build": "the key is 'layers'", "instructions": "the key is 'layers'",
-    "cmd": "the key is 'command', under 'config'", "env": "the key is 'environment', under 'config'",
-    "workdir": "the key is 'working_dir', under 'config'",
-}  # fmt: skip
-CONFIG_WORDS = {
-    "cmd": "the key is 'command'", "env": "the key is 'environment'", "workdir": "the key is 'working_dir'",
-    "cwd": "the key is 'working_dir'", "exposed_ports": "the key is 'expose'", "ports": "the key is 'expose'",
-    "stopsignal": "the key is 'stop_signal'", "label": "the key is 'labels'",
-}  # fmt: skip
-LAYER_KINDS = ("copy", "run", "file", "template", "host")
-LAYER_WORDS = {
-    "add": "the kind is 'copy'", "from": "'from' stands beside 'layers'", "shell": "the kind is 'run'",
-    "exec": "the kind is 'run'", "sh": "the kind is 'run'", "script": "the kind is 'run'",
-    "programs": "the kind is 'host', as in 'host: {programs: [sh]}'", "write": "the kind is 'file'",
-    "cmd": "put 'command' under 'config'", "command": "put 'command' under 'config', or write 'run'",
-    "entrypoint": "put 'entrypoint' under 'config'", "env": "put 'environment' under 'config'",
-    "environment": "put 'environment' under 'config'", "workdir": "put 'working_dir' under 'config'",
-    "working_dir": "put 'working_dir' under 'config'", "user": "put 'user' under 'config'",
-    "label": "put 'labels' under 'config'", "labels": "put 'labels' under 'config'",
-    "expose": "put 'expose' under 'config'", "volume": "put 'volumes' under 'config'",
-    "healthcheck": "put 'healthcheck' under 'config'",
-}  # fmt: skip
-FILE_WORDS = {
-    "to": "the key is 'target'", "dest": "the key is 'target'", "destination": "the key is 'target'",
-    "dst": "the key is 'target'", "path": "the key is 'target'", "src": "the key is 'source'",
-    "from": "the key is 'source'; 'from' always names an image", "text": "the key is 'content'",
-    "contents": "the key is 'content'", "chown": "the key is 'owner'", "chmod": "the key is 'mode'",
-    "user": "the key is 'owner'", "variables": "the key is 'vars'", "context": "the key is 'vars'",
-}  # fmt: skip
-RUN_WORDS = {
-    "cmd": "the key is 'command'", "net": "the key is 'network'", "args": "the key is 'command'",
-    "env": "write it into the command, as in 'A=1 make'",
+
+# Keys that only a stack.yaml has.
+OURS: Mapping[str, str] = {
+    "": "images vars",
+    "services.*": "replicas resources",
+    "services.*.resources": "memory cpus pids",
+    "networks.*": "subnet",
+}
+
+_DEVICES = "no device of the machine is passed on"
+_QUOTA = "memory, cpus and pids are the quotas so far"
+_ONE_MACHINE = "there is one machine"
+_ROLLING = "replicas are replaced one after the other"
+_RESERVED = "nothing is reserved, only limited"
+_OWN_NAMESPACE = "each container has its own"
+_HOOK = "no hook is run"
+_IPV6 = "networks have IPv4 addresses only"
+_REALTIME = "control groups of version 2 have no such limit"
+_MODEL = "no language model is run"
+
+WARNED: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "secrets": "no secret is handed to a service",
+        "configs": "no config is handed to a service",
+        "models": _MODEL,
+    },
+    "services.*": {
+        "annotations": "stackup reads labels only",
+        "attach": "the output of every service is kept and shown",
+        "blkio_config": _QUOTA,
+        "cgroup": _OWN_NAMESPACE,
+        "cgroup_parent": "control groups lie below stackup's own",
+        "configs": "no config is handed to the service",
+        "cpu_count": _QUOTA,
+        "cpu_percent": _QUOTA,
+        "cpu_period": "write the same as 'cpus'",
+        "cpu_quota": "write the same as 'cpus'",
+        "cpu_shares": _QUOTA,
+        "cpuset": _QUOTA,
+        "develop": "files are not watched",
+        "device_cgroup_rules": _DEVICES,
+        "devices": _DEVICES,
+        "dns_opt": "resolv.conf has no options of your own",
+        "external_links": "services know those of their own stack",
+        "gpus": _DEVICES,
+        "init": "the program itself is process 1",
+        "ipc": _OWN_NAMESPACE,
+        "logging": "output is kept by stackup, see `stackup logs`",
+        "mac_address": "addresses of links are derived",
+        "mem_reservation": _RESERVED,
+        "memswap_limit": _QUOTA,
+        "models": _MODEL,
+        "pid": _OWN_NAMESPACE,
+        "platform": "an image is run as it is",
+        "post_start": _HOOK,
+        "pre_start": _HOOK,
+        "pre_stop": _HOOK,
+        "pull_policy": "no image is pulled",
+        "pull_refresh_after": "no image is pulled",
+        "runtime": "stackup starts containers itself",
+        "secrets": "no secret is handed to the service",
+        "storage_opt": "the writable layer has no limit",
+        "use_api_socket": "there is no such socket",
+        "uts": _OWN_NAMESPACE,
+    },
+    "services.*.deploy": {
+        "labels": "labels belong to containers",
+        "mode": "a service has its replicas, on one machine",
+        "placement": _ONE_MACHINE,
+        "rollback_config": _ROLLING,
+        "update_config": _ROLLING,
+    },
+    "services.*.deploy.resources": {"reservations": _RESERVED},
+    "services.*.networks.*": {
+        "driver_opts": "there is one driver",
+        "gw_priority": "the first network has the way out",
+        "interface_name": "interfaces are numbered: eth0, eth1",
+        "ipv6_address": _IPV6,
+        "link_local_ips": "a container has one address a network",
+        "mac_address": "addresses of links are derived",
+        "priority": "networks are joined in the order of the file",
+    },
+    "services.*.ports[]": {"mode": "a published port belongs to the service and is spread over its replicas"},
+    "services.*.volumes[].bind": {"propagation": "what is mounted later on one side is not seen on the other"},
+    "services.*.volumes[].volume": {"labels": "write them under the top-level 'volumes'"},
+    "networks.*": {
+        "attachable": "only services join a network",
+        "driver": "every network is a bridge",
+        "driver_opts": "every network is a bridge",
+        "enable_ipv4": _IPV6,
+        "enable_ipv6": _IPV6,
+        "name": "a network belongs to its stack and goes by its key",
+    },
+    "networks.*.ipam": {"driver": "stackup hands out the addresses", "options": "stackup hands out the addresses"},
+    "networks.*.ipam.config[]": {
+        "aux_addresses": "stackup hands out the addresses",
+        "gateway": "it is the first address of the subnet",
+        "ip_range": "addresses are taken from the whole subnet",
+    },
+}
+
+# The same, where no later version will do otherwise.
+WITHOUT_EFFECT: Mapping[str, Mapping[str, str]] = {
+    "": {"version": "it can go"},
+    "services.*": {
+        "cpu_rt_period": _REALTIME,
+        "cpu_rt_runtime": _REALTIME,
+        "credential_spec": "it is for Windows",
+        "isolation": "it is for Windows",
+        "mem_swappiness": _REALTIME,
+        "oom_kill_disable": _REALTIME,
+    },
+    "services.*.ports[]": {"app_protocol": "it is a comment", "name": "it is a comment"},
+    "services.*.volumes[]": {"consistency": "it is for macOS"},
+    "services.*.volumes[].bind": {"selinux": "stackup sets no SELinux labels"},
+}
+
+# key -> (message, hint)
+REJECTED: Mapping[str, Mapping[str, tuple[str, str | None]]] = {
+    "services.*": {
+        "build": (
+            "building from a Dockerfile is not built yet",
+            "describe the image under 'images' and name it in 'image'",
+        ),
+        "privileged": ("no container gets all rights of the machine", "name what it needs in 'cap_add'"),
+        "provider": ("services of other programs are not built yet", "start it yourself and leave this service out"),
+    },
+    "services.*.volumes[]": {"image": ("mounting an image is not built yet", "copy its files with 'images'")},
+    "services.*.volumes[].bind": {
+        "recursive": ("folders mounted below the source always come along, with the same rights", "leave it out"),
+    },
+    "services.*.volumes[].volume": {
+        "subpath": ("mounting a part of a volume is not built yet", "give that part a volume of its own"),
+    },
+    "networks.*": {
+        "external": ("networks from outside the stack are not built yet", "services of one stack share its networks"),
+    },
+    "volumes.*": {
+        "driver": ("only the driver 'local' is built", "the data would lie elsewhere than the file says"),
+        "driver_opts": ("options of a volume's driver are not built yet", "for a folder write './folder:/path'"),
+    },
 }  # fmt: skip
 
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
-    "CHECKPOINT_RESTORE",
-)  # fmt: skip
-ULIMITS = (
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-    "rttime", "sigpending", "stack",
-)  # fmt: skip
-# What lies in a namespace of the container (proc(5), sysctl(2)); anything else would change the whole machine.
-SYSCTLS = ("net.", "fs.mqueue.", "kernel.msg", "kernel.shm", "kernel.sem", "kernel.domainname")
+
+def below(place: str, key: str) -> str:
+    """The path of a key that stands at `place`."""
+    return f"{place}.{key}" if place else key
+
+
+def at(place: str, key: str) -> Support:
+    """The entry of a key that is not obeyed. KeyError where the table has none."""
+    if (why := WARNED.get(place, {}).get(key)) is not None:
+        return Support("warned", why)
+    if (why := WITHOUT_EFFECT.get(place, {}).get(key)) is not None:
+        return Support("warned", why, for_good=True)
+    message, hint = REJECTED[place][key]
+    return Support("rejected", message, hint)
+
+
+def told(entry: Support) -> str:
+    """What the warning for a key says."""
+    return f"has no effect{'' if entry.for_good else ' yet'}: {entry.why}"
+
+
+@functools.cache
+def table() -> Mapping[str, Support]:
+    """Path -> what stackup does with it, in the order of the alphabet. ValueError for a key with two statuses."""
+    found: dict[str, Support] = {}
+
+    def add(place: str, key: str, entry: Support) -> None:
+        path = below(place, key)
+        if path in found:
+            raise ValueError(f"{path} has two statuses")
+        found[path] = entry
+
+    for listed in (OBEYED, OURS):
+        for place, keys in listed.items():
+            for key in keys.split():
+                add(place, key, Support("obeyed", "only in a stack file" if listed is OURS else ""))
+    for section in (WARNED, WITHOUT_EFFECT, REJECTED):
+        for place, reasons in section.items():
+            for key in reasons:
+                add(place, key, at(place, key))
+    return dict(sorted(found.items()))
+
+
+def status(path: str) -> Support | None:
+    """What stackup does with the key at `path`; None where the language has no such key.
+
+    What stands below a key that is not obeyed shares its status.
+    """
+    known = table()
+    if (entry := known.get(path)) is not None:
+        return entry
+    while "." in path:
+        path = path.rpartition(".")[0].removesuffix(".*").removesuffix("[]")
+        if (entry := known.get(path)) is not None:
+            return entry if entry.status != "obeyed" else None
+    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackup.spec import kinds, support
+from stackup.spec import hints, kinds, unheeded
 from stackup.spec.layers import Copy, File, HostPrograms, Layer, Run, Template
 from stackup.spec.model import (
     Attachment,
@@ -29,9 +29,11 @@ from stackup.spec.model import (
 )
 from stackup.spec.nodes import Node
 from stackup.spec.readers import (
+    NUMERAL,
+    TEXT,
+    AnyReader,
     Reader,
     Reading,
-    Record,
     boolean,
     choice,
     cores,
@@ -44,10 +46,14 @@ from stackup.spec.readers import (
     matching,
     mount_point,
     nullable,
+    plain,
+    reads,
     size,
     text,
     words,
+    written,
 )
+from stackup.spec.records import Record
 from stackup.spec.suggest import did_you_mean
 
 KEY = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}"
@@ -55,21 +61,17 @@ KEY_HINT = "letters, digits and . _ - after the first, 63 at most"
 IMAGE_KEY = r"[a-z0-9][a-z0-9._-]{0,127}"
 STACK_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 VARIABLE = r"[^=\0]+"
-
-_Nothing = dict
-
-
-def nothing(also: tuple[str, ...], not_built: tuple[str, ...], **fields: Reader) -> Record:
-    """A mapping from which `canonical` took all that it knows: what is left over is told as unknown."""
-    return Record(_Nothing, fields, "a mapping", also=also, not_built=not_built)
+PROFILE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
-def environment_file(*, path: str = "", required: bool = True, format: str = "") -> None:
-    """`env_file` is read into `environment` before; here its entries are only checked."""
+def _only_checked(**_values: Any) -> None:
+    """For keys whose values were put elsewhere before (`env_file` into `environment`)."""
 
 
 _WORDS = listed(words)
 _TEXTS = listed(text)
+_TEXT_OR_LIST = written(_TEXTS, TEXT)
+_COMMAND = written(_WORDS, TEXT)
 _LABELS = mapped(kinds.label, short=True)
 _ENVIRONMENT = mapped(nullable(words), keys=VARIABLE, what="name of a variable", hint="it holds a '='", short=True)
 _SAID = mapped(words, keys=VARIABLE, what="name of a variable", short=True)
@@ -77,48 +79,59 @@ _HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", "host name
 _USER = matching(
     r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?", "user", "as in 'www-data' or '1000:1000'", words
 )
+_EXPOSE = written(_TEXTS, {"type": "array", "items": NUMERAL})
 
 HEALTHCHECK = Record(
-    Healthcheck,
+    "healthcheck", Healthcheck,
     {"test": kinds.test, "interval": duration, "timeout": duration, "retries": integer(0, 1000),
      "start_period": duration, "start_interval": duration},
-    "a mapping with 'test'", also=("disable",),
-    words={"command": "the key is 'test'", "cmd": "the key is 'test'"}, extensions=True,
+    "a mapping with 'test'", written={"disable": boolean},
+    words={"command": "the key is 'test'", "cmd": "the key is 'test'"},
 )  # fmt: skip
 CONFIG = Record(
-    ImageConfig,
-    {"command": _WORDS, "entrypoint": _WORDS, "environment": _SAID, "working_dir": inside, "user": _USER,
-     "labels": _LABELS, "stop_signal": kinds.signal, "expose": _TEXTS, "volumes": listed(mount_point),
-     "healthcheck": HEALTHCHECK},
-    "a mapping", words=support.CONFIG_WORDS, extensions=True,
+    "config", ImageConfig,
+    {"command": _COMMAND, "entrypoint": _COMMAND, "environment": _SAID, "working_dir": inside, "user": _USER,
+     "labels": mapped(kinds.any_label, short=True), "stop_signal": kinds.signal, "expose": _EXPOSE,
+     "volumes": listed(mount_point), "healthcheck": HEALTHCHECK},
+    words=hints.CONFIG_WORDS,
 )  # fmt: skip
 
-_OWNED: dict[str, Reader] = {"owner": kinds.owner, "mode": kinds.octal}
-_LAYERS = {
-    "copy": Record(Copy, {"source": kinds.nonempty(text), "target": inside, **_OWNED}, "'SOURCE:TARGET' or a mapping",
-                   ("source", "target"), words=support.FILE_WORDS),
-    "file": Record(File, {"target": inside, "content": text, **_OWNED}, "a mapping with 'target' and 'content'",
-                   ("target", "content"), words=support.FILE_WORDS | {"source": "that is the kind 'copy'"}),
-    "template": Record(Template,
-                       {"source": kinds.nonempty(text), "target": inside, "vars": mapped(kinds.plain), **_OWNED},
-                       "'SOURCE:TARGET' or a mapping", ("source", "target"), words=support.FILE_WORDS),
-    "run": Record(Run, {"command": kinds.nonempty(_WORDS), "network": choice("none", "host", what="network")},
-                  "text, a list or a mapping with 'command'", ("command",), words=support.RUN_WORDS,
+_OWNED: dict[str, AnyReader] = {"owner": kinds.owner, "mode": kinds.octal}
+_VARS = mapped(plain)
+LAYERS = {
+    "copy": Record("copy", Copy, {"source": kinds.nonempty(text), "target": inside, **_OWNED},
+                   "'SOURCE:TARGET' or a mapping", ("source", "target"), words=hints.FILE_WORDS),
+    "file": Record("file", File, {"target": inside, "content": text, **_OWNED},
+                   "a mapping with 'target' and 'content'", ("target", "content"),
+                   words=hints.FILE_WORDS | {"source": "that is the kind 'copy'"}),
+    "template": Record("template", Template,
+                       {"source": kinds.nonempty(text), "target": inside, "vars": _VARS, **_OWNED},
+                       "'SOURCE:TARGET' or a mapping", ("source", "target"), words=hints.FILE_WORDS),
+    "run": Record("run", Run, {"command": written(kinds.nonempty(_WORDS), TEXT),
+                               "network": choice("none", "host", what="network")},
+                  "text, a list or a mapping with 'command'", ("command",), words=hints.RUN_WORDS,
                   placeholders={"command": ()}),
-    "host": Record(HostPrograms, {"programs": listed(kinds.program), "files": listed(inside)},
+    "host": Record("host", HostPrograms, {"programs": listed(kinds.program), "files": listed(inside)},
                    "a mapping with 'programs'", words={"program": "the key is 'programs'"}),
+}  # fmt: skip
+_SHORT_LAYERS: dict[str, tuple[Any, ...]] = {"copy": (TEXT,), "template": (TEXT,), "run": (TEXT, _WORDS)}
+_LAYER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {kind: {"anyOf": [record, *_SHORT_LAYERS.get(kind, ())]} for kind, record in LAYERS.items()},
+    "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
 }  # fmt: skip
 
 
+@reads(_LAYER_SCHEMA)
 def layer(node: Node, path: Path, reading: Reading) -> Layer:
     """One layer: a mapping with a single key, its kind."""
     broken = Run(command=("true",))
     if not node.is_map or not node.items:
         hint = "as in 'run: make'" if node.value != "" else None
-        expected(f"a layer ({', '.join(support.LAYER_KINDS)})", node, reading, hint)
+        expected(f"a layer ({', '.join(hints.LAYER_KINDS)})", node, reading, hint)
         return broken
     if len(node.items) > 1:
-        known = [k for k in node.items if k in support.LAYER_KINDS]
+        known = [k for k in node.items if k in hints.LAYER_KINDS]
         if len(known) > 1 or not known:
             hint = "put a '- ' before each"
             reading.report.problem(node, f"a layer has one kind, not {len(node.items)} keys", hint)
@@ -129,102 +142,139 @@ def layer(node: Node, path: Path, reading: Reading) -> Layer:
                     reading.report.problem(child, "not beside the kind of a layer", hint, at_key=True)
         return broken
     (kind, value), = node.items.items()  # fmt: skip
-    record = _LAYERS.get(kind)
+    record = LAYERS.get(kind)
     if record is None:
-        hint = support.LAYER_WORDS.get(kind.lower()) or did_you_mean(kind, support.LAYER_KINDS)
-        reading.report.problem(value, "unknown kind of layer", hint or f"known: {', '.join(_LAYERS)}", at_key=True)
+        hint = hints.LAYER_WORDS.get(kind.lower()) or did_you_mean(kind, hints.LAYER_KINDS)
+        reading.report.problem(value, "unknown kind of layer", hint or f"known: {', '.join(LAYERS)}", at_key=True)
         return broken
     # The kind is no part of the canonical path: ("images", "web", "layers", 0, "target").
-    made: Layer = record(value, path, reading)
+    made: Layer = record.read(value, path, reading)
     return made
 
 
 IMAGE = Record(
-    Image,
-    {"from": text, "layers": listed(layer), "config": CONFIG}, "a mapping with 'layers'",
-    words=support.IMAGE_WORDS | dict.fromkeys(CONFIG.fields, "put it under 'config'"), named=True, extensions=True,
+    "image", Image, {"from": text, "layers": listed(layer), "config": CONFIG}, "a mapping with 'layers'",
+    words=hints.IMAGE_WORDS | dict.fromkeys(CONFIG.fields, "put it under 'config'"), named=True,
     stored={"from": "base"},
 )  # fmt: skip
 
 RESOURCES = Record(
-    Resources, {"memory": kinds.memory, "cpus": cores, "pids": kinds.pids}, "a mapping with memory, cpus, pids",
+    "resources", Resources, {"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
+    "a mapping with memory, cpus, pids", place="services.*.resources",
     words={"cpu": "the key is 'cpus'", "mem": "the key is 'memory'", "limits": "write memory, cpus and pids here",
-           "reservations": "not built yet"},
+           "reservations": "it stands under 'deploy.resources', and is not built yet"},
 )  # fmt: skip
 DEPENDENCY = Record(
-    Dependency,
+    "dependency", Dependency,
     {"condition": choice("service_started", "service_healthy", "service_completed_successfully", what="condition"),
-     "restart": boolean, "required": boolean}, "a mapping",
+     "restart": boolean, "required": boolean},
+    place="services.*.depends_on.*",
 )  # fmt: skip
+_PORT_NUMBER = integer(1, 65535, what="a port")
 PORT = Record(
-    Port, {"target": integer(1, 65535, what="a port"), "published": integer(0, 65535, what="a port"),
-           "protocol": choice("tcp", "udp", what="protocol", not_built={"sctp": "write tcp or udp"}), "host_ip": text},
-    "a port", ("target",), placeholders={"target": 1},
+    "port", Port,
+    {"target": _PORT_NUMBER, "published": written(integer(0, 65535, what="a port"), TEXT),
+     "protocol": choice("tcp", "udp", what="protocol", not_built={"sctp": "write tcp or udp"}), "host_ip": text},
+    "a port", ("target",), "services.*.ports[]", placeholders={"target": 1}, unheeded=unheeded.PORT,
     words={"host": "the key is 'published'", "container": "the key is 'target'"},
 )  # fmt: skip
+BIND = Record("bind", dict, {}, place="services.*.volumes[].bind", written={"create_host_path": boolean},
+              unheeded=unheeded.BIND)  # fmt: skip
+VOLUME_MOUNT = Record("volume_mount", dict, {}, place="services.*.volumes[].volume", written={"nocopy": boolean},
+                      unheeded=unheeded.VOLUME_MOUNT)  # fmt: skip
+TMPFS = Record("tmpfs", dict, {}, place="services.*.volumes[].tmpfs",
+               written={"size": size, "mode": kinds.tmpfs_mode})  # fmt: skip
 MOUNT = Record(
-    VolumeMount,
+    "mount", VolumeMount,
     {"type": choice("volume", "bind", "tmpfs", what="kind of mount",
                     not_built={"image": "use volume or bind", "npipe": "Windows only", "cluster": "use volume"}),
      "source": text, "target": mount_point, "read_only": boolean, "nocopy": boolean, "create_host_path": boolean,
-     "size": size, "mode": kinds.tmpfs_mode,
-     "bind": nothing(("create_host_path",), support.BIND_NOT_BUILT),
-     "volume": nothing(("nocopy",), support.VOLUME_MOUNT_NOT_BUILT), "tmpfs": nothing(("size", "mode"), ())},
-    "a volume", ("type", "target"), words={"src": "the key is 'source'", "dst": "the key is 'target'",
-                                           "ro": "the key is 'read_only'"},
-    checked=("bind", "volume", "tmpfs"),
+     "size": size, "mode": kinds.tmpfs_mode, "bind": BIND, "volume": VOLUME_MOUNT, "tmpfs": TMPFS},
+    "a volume", ("type", "target"), "services.*.volumes[]", made=("nocopy", "create_host_path", "size", "mode"),
+    words={"src": "the key is 'source'", "dst": "the key is 'target'", "ro": "the key is 'read_only'"},
+    unheeded=unheeded.MOUNT, checked=("bind", "volume", "tmpfs"),
 )  # fmt: skip
 RESTART = Record(
-    Restart,
+    "restart_policy", Restart,
     {"policy": choice("no", "always", "on-failure", "unless-stopped", what="restart policy"),
-     "max_attempts": integer(), "delay": duration, "window": duration}, "a restart policy", also=("condition",),
+     "max_attempts": integer(), "delay": duration, "window": duration},
+    "a restart policy", place="services.*.deploy.restart_policy", made=("policy",),
+    written={"condition": choice("none", "on-failure", "any", what="condition")},
 )  # fmt: skip
 ATTACHMENT = Record(
-    Attachment, {"aliases": listed(_HOSTNAME), "ipv4_address": kinds.ipv4}, "a mapping",
-    not_built=support.ATTACHMENT_NOT_BUILT,
+    "attachment", Attachment, {"aliases": listed(_HOSTNAME), "ipv4_address": kinds.ipv4},
+    place="services.*.networks.*", unheeded=unheeded.ATTACHMENT,
 )  # fmt: skip
 ULIMIT = Record(
-    Ulimit, {"soft": integer(-1), "hard": integer(-1)}, "a number, or soft and hard", ("soft", "hard"),
-    placeholders={"soft": 0, "hard": -1},
+    "ulimit", Ulimit, {"soft": integer(-1), "hard": integer(-1)}, "a number, or soft and hard", ("soft", "hard"),
+    "services.*.ulimits.*", placeholders={"soft": 0, "hard": -1},
 )  # fmt: skip
-DEPLOY = nothing(
-    support.DEPLOY, support.DEPLOY_NOT_BUILT,
-    resources=nothing(("limits",), support.RESOURCES_NOT_BUILT,
-                      limits=nothing(support.LIMITS, support.LIMITS_NOT_BUILT)),
+LIMITS = Record(
+    "limits", dict, {}, place="services.*.deploy.resources.limits",
+    written={"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
 )  # fmt: skip
-ENV_FILE = Record(environment_file, {"path": text, "required": boolean, "format": choice("raw", what="format")},
-                  "a path", ("path",))  # fmt: skip
+DEPLOY_RESOURCES = Record(
+    "deploy_resources", dict, {"limits": LIMITS}, place="services.*.deploy.resources", unheeded=unheeded.RESOURCES
+)
+DEPLOY = Record(
+    "deploy", dict, {"resources": DEPLOY_RESOURCES}, place="services.*.deploy", unheeded=unheeded.DEPLOY,
+    written={"replicas": integer(0, 10_000), "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
+             "restart_policy": RESTART},
+)  # fmt: skip
+ENV_FILE = Record(
+    "env_file", _only_checked, {"path": text, "required": boolean, "format": choice("raw", what="format")},
+    "a path", ("path",), "services.*.env_file[]",
+)  # fmt: skip
+EXTENDS = Record(
+    "extends", _only_checked, {"service": text, "file": text}, "a service, or a mapping with 'service'", ("service",),
+    "services.*.extends",
+)  # fmt: skip
+_RESTART_WORD = matching(
+    r"no|always|unless-stopped|on-failure(?::[0-9]+)?", "restart policy", "as in 'always' or 'on-failure:5'"
+)
 
 SERVICE = Record(
-    Service,
-    {"image": kinds.nonempty(text), "command": _WORDS, "entrypoint": _WORDS, "environment": _ENVIRONMENT,
+    "service", Service,
+    {"image": kinds.nonempty(text), "command": _COMMAND, "entrypoint": _COMMAND, "environment": _ENVIRONMENT,
      "working_dir": inside, "user": _USER, "group_add": _WORDS, "hostname": _HOSTNAME, "domainname": _HOSTNAME,
      "labels": _LABELS, "replicas": integer(0, 10_000),
      "container_name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -"),
-     "init": kinds.init, "tty": boolean, "stdin_open": boolean, "read_only": boolean, "ports": listed(PORT),
-     "expose": _TEXTS, "volumes": listed(MOUNT), "depends_on": mapped(DEPENDENCY, short=True), "restart": RESTART,
-     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(ATTACHMENT, short=True),
+     "tty": boolean, "stdin_open": boolean, "read_only": boolean,
+     "ports": listed(written(PORT, NUMERAL)),
+     "expose": _EXPOSE, "volumes": listed(written(MOUNT, TEXT)),
+     "depends_on": mapped(nullable(DEPENDENCY), short=True), "restart": Reader(RESTART.read, _RESTART_WORD.schema),
+     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(nullable(ATTACHMENT), short=True),
      "network_mode": choice("bridge", "none", "host", what="network mode",
                             not_built={"service:": "use 'networks'", "container:": "use 'networks'"}),
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
-     "extra_hosts": mapped(listed(kinds.address), short=True), "dns": listed(kinds.address), "dns_search": _TEXTS,
+     "extra_hosts": mapped(written(listed(kinds.address), TEXT), short=True),
+     "dns": written(listed(kinds.address), TEXT), "dns_search": _TEXT_OR_LIST,
      "stop_signal": kinds.signal, "stop_grace_period": duration, "cap_add": listed(kinds.capability),
      "cap_drop": listed(kinds.capability),
      "security_opt": listed(kinds.security), "sysctls": mapped(kinds.sysctl, short=True),
-     "ulimits": mapped(ULIMIT, keys="|".join(support.ULIMITS), what="limit", hint="as in 'nofile'"),
-     "shm_size": size, "oom_score_adj": integer(0, 1000), "userns_mode": choice("", "host", what="mode"),
-     "deploy": DEPLOY, "env_file": listed(ENV_FILE)},
-    "a mapping with 'image'", ("image",), also=support.SERVICE_WRITTEN, words=support.SERVICE_WORDS,
-    not_built=support.SERVICE_NOT_BUILT, not_built_hints=support.NOT_BUILT_HINTS, named=True, extensions=True,
-    checked=("deploy", "env_file"),
+     "ulimits": mapped(written(ULIMIT, integer(-1)), keys="|".join(hints.ULIMITS), what="limit",
+                       hint="as in 'nofile'"),
+     "shm_size": size, "oom_score_adj": kinds.oom_score, "userns_mode": choice("", "host", what="mode"),
+     "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT)), TEXT), "label_file": _TEXT_OR_LIST,
+     "extends": written(EXTENDS, TEXT), "links": _TEXTS, "volumes_from": _TEXTS,
+     "profiles": listed(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))},
+    "a mapping with 'image'", ("image",), "services.*", excused=("build", "provider"),
+    written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": cores, "pids_limit": kinds.pids,
+             "tmpfs": _TEXT_OR_LIST},
+    made=("endpoint_mode",), unheeded=unheeded.SERVICE, words=hints.SERVICE_WORDS, named=True,
+    checked=("deploy", "env_file", "label_file", "extends", "links", "volumes_from", "profiles"),
 )  # fmt: skip
 
+IPAM_CONFIG = Record(
+    "ipam_config", dict, {}, place="networks.*.ipam.config[]", written={"subnet": kinds.subnet},
+    unheeded=unheeded.IPAM_CONFIG,
+)  # fmt: skip
+IPAM = Record(
+    "ipam", dict, {"config": listed(IPAM_CONFIG)}, place="networks.*.ipam", unheeded=unheeded.IPAM
+)  # fmt: skip
 NETWORK = Record(
-    Network,
-    {"internal": boolean, "subnet": kinds.subnet, "labels": _LABELS,
-     "ipam": nothing(("config",), support.IPAM_NOT_BUILT,
-                     config=listed(nothing(("subnet",), ("aux_addresses", "gateway", "ip_range"))))},
-    "a mapping", not_built=support.NETWORK_NOT_BUILT, named=True, extensions=True, checked=("ipam",),
+    "network", Network, {"internal": boolean, "subnet": kinds.subnet, "labels": _LABELS, "ipam": IPAM},
+    place="networks.*", unheeded=unheeded.NETWORK, named=True, checked=("ipam",),
 )  # fmt: skip
 
 
@@ -235,21 +285,28 @@ def _volume(**values: Any) -> Volume:
     return Volume(external_name=(given or values["name"]) if external else None, **values)
 
 
+_EXTERNAL = written(boolean, {"type": "object", "properties": {"name": text}, "additionalProperties": False})
 VOLUME = Record(
-    _volume, {"external": boolean, "name": text, "labels": _LABELS}, "a mapping",
-    not_built=support.VOLUME_NOT_BUILT, named=True, extensions=True, stored={"name": "given"},
+    "volume", _volume, {"external": _EXTERNAL, "name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "name of a volume",
+                                                                "letters, digits and _ . - after the first"),
+                        "labels": _LABELS},
+    place="volumes.*", unheeded=unheeded.VOLUME, named=True, stored={"name": "given"},
+)  # fmt: skip
+INCLUDE = Record(
+    "include", _only_checked, {"path": _TEXT_OR_LIST, "project_directory": text, "env_file": _TEXT_OR_LIST},
+    "a path, or a mapping with 'path'", ("path",), "include[]",
 )  # fmt: skip
 
+_EMPTY = {"type": "null"}
 TOP = Record(
-    dict,
-    {"name": text, "version": words,
+    "stack", dict,
+    {"name": text, "include": listed(written(INCLUDE, TEXT)), "vars": _VARS,
      "images": mapped(IMAGE, keys=IMAGE_KEY, what="name of an image", hint="small letters, digits and . _ -"),
      "services": mapped(SERVICE, keys=KEY, what="name of a service", hint=KEY_HINT),
-     "networks": mapped(NETWORK, keys=KEY, what="name of a network", hint=KEY_HINT),
-     "volumes": mapped(VOLUME, keys=KEY, what="name of a volume", hint=KEY_HINT)},
-    "a mapping with 'services'", not_built=support.TOP_NOT_BUILT, checked=("version",),
+     "networks": mapped(written(NETWORK, _EMPTY), keys=KEY, what="name of a network", hint=KEY_HINT),
+     "volumes": mapped(written(VOLUME, _EMPTY), keys=KEY, what="name of a volume", hint=KEY_HINT)},
+    "a mapping with 'services'", unheeded=unheeded.TOP, checked=("include", "vars"),
     words={"service": "the key is 'services'", "image": "the key is 'images'", "volume": "the key is 'volumes'"},
-    extensions=True,
 )  # fmt: skip
 
 

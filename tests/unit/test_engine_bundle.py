@@ -239,8 +239,6 @@ def test_ulimits_are_set_and_never_above_our_own_hard_limit() -> None:
 def test_what_cannot_be_done_is_said() -> None:
     with pytest.raises(Unsupported, match="oom_score_adj: -5"):
         made(service(oom_score_adj=-5))
-    with pytest.raises(Unsupported, match="init is not built yet"):
-        made(service(init=True))
 
 
 def test_groups_are_the_images_by_name_or_any_number() -> None:

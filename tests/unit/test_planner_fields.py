@@ -58,7 +58,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "image": ("app", "app2"), "command": (None, ("a",)), "entrypoint": (None, ("a",)),
     "environment.*": ({}, {"A": "1"}), "working_dir": (None, "/a"), "user": (None, "1"), "group_add": ((), ("1",)),
     "hostname": (None, "a"), "domainname": (None, "a"), "labels.*": ({}, {"a": "b"}), "replicas": (1, 1),
-    "container_name": (None, "a"), "init": (False, True), "tty": (False, True), "stdin_open": (False, True),
+    "container_name": (None, "a"), "tty": (False, True), "stdin_open": (False, True),
     "read_only": (False, True), "ports": ((), (Port(target=1),)), "expose": ((), ("1",)),
     "volumes": ((), (VolumeMount(type="tmpfs", target="/a"),)), "depends_on.*": ({}, {"store": Dependency()}),
     "depends_on.*.condition": tuple({"store": Dependency(condition=c)} for c in ("service_started", "service_healthy")),

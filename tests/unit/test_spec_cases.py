@@ -42,7 +42,7 @@ def test_case(case: str) -> None:
         value = json.dumps(to_plain(loaded.stack), indent=1, ensure_ascii=False) + "\n"
         warnings = "".join(f"{line}\n" for line in loaded.warnings)
         for format in ("yaml", "json"):
-            again = load_text(dump(loaded.stack, format), loaded.stack.file, environment={})
+            again = load_text(dump(loaded, format), loaded.stack.file, environment={})
             assert again.stack == loaded.stack, f"what {format} writes is read back as another stack"
     compare(folder / "expected.json", value.replace(str(folder), "<folder>"))
     compare(folder / "expected_errors.txt", errors.replace(str(folder), "<folder>"))

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stackup.errors import BadInput
-from stackup.spec import support
 from stackup.spec.dump import dump
 from stackup.spec.load import load_text
 from stackup.spec.nodes import decode, parse
@@ -38,7 +37,7 @@ def survives(text: str) -> None:
     except BadInput as error:
         assert str(error)
         return
-    assert load_text(dump(loaded.stack), file, environment={}).stack == loaded.stack
+    assert load_text(dump(loaded), file, environment={}).stack == loaded.stack
 
 
 def spots(value: Any) -> list[tuple[Any, Any]]:
@@ -62,7 +61,7 @@ def mutate(tree: Any, chance: random.Random) -> Any:
         elif kind == 3:
             container[key] = chance.choice([[container[key]], {"a": container[key]}])
         elif isinstance(container, dict):
-            new = chance.choice([*SERVICE.fields, *support.SERVICE_WRITTEN, *IMAGE.fields])
+            new = chance.choice([*SERVICE.fields, *SERVICE.written, *IMAGE.fields])
             container[new] = container.pop(key)
     return tree
 
@@ -94,7 +93,7 @@ def test_mutated_text(sample: Path) -> None:
         survives(made)
 
 
-KEYS = st.sampled_from([*SERVICE.fields, *support.SERVICE_WRITTEN, *support.SERVICE_NOT_BUILT])
+KEYS = st.sampled_from([*SERVICE.fields, *SERVICE.written, *SERVICE.unheeded])
 VALUES = st.recursive(
     st.sampled_from([v for v in ODD if not isinstance(v, dict | list)]) | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
