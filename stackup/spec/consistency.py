@@ -162,6 +162,9 @@ class _Checks:
             other = self.stack.services.get(name)
             if name == service.name:
                 self.problem(path, f"'{name}' cannot depend on itself", at_key=True)
+            elif name in self.stack.inactive:
+                hint = "switch one of them on with --profile, or write 'required: false'"
+                self.problem(path, f"'{name}' does not take part: its profiles are not active", hint, at_key=True)
             elif other is None:
                 if dependency.required:
                     near = did_you_mean(name, self.stack.services)

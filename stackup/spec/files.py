@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackup.errors import BadInput
-from stackup.spec import canonical, extends, include
+from stackup.spec import canonical, dialects, extends, include, support
 from stackup.spec.discover import File
 from stackup.spec.forms import Context
 from stackup.spec.merge import merge, settled
@@ -79,6 +79,9 @@ class Files:
     def documents(self, file: File, scope: Scope, folder: str) -> list[Node]:
         """The documents of a file in canonical form; its relative paths start at `folder`."""
         context = self.context(folder, file)
+        if file.dialect == "compose":
+            for root in self.parsed(file):
+                dialects.check(root, self.report)
         return [canonical.canonical(self._substituted(root, scope, file), context) for root in self.parsed(file)]
 
     def top(self, file: File, scope: Scope, key: str) -> list[Node]:
@@ -87,8 +90,9 @@ class Files:
         return [self._substituted(root, scope, file).items[key] for root in said]
 
     def _substituted(self, root: Node, scope: Scope, file: File) -> Node:
-        if "version" in root.items:
-            self.report.warn(root.items["version"], "has no effect; it can go", at_key=True)
+        if (version := root.items.get("version")) is not None:
+            self.report.warn(version, support.told(support.at("", "version")), at_key=True)
+            root = root.made({key: node for key, node in root.items.items() if key != "version"})
         for node in root.walk():
             if isinstance(node.value, str) and "${" in node.value:
                 self.report.warn(node, "'${...}' is not replaced by a variable's value yet; it stays as it is written")

@@ -125,7 +125,6 @@ def _stack(
     tree: Node, name: str, off: tuple[str, ...], found: Project, report: Report
 ) -> tuple[Stack, Origins, Reading]:
     ctx = Context(found.folder, found.environment, report)
-    profiles.check(tree, report)
     active, inactive = profiles.split(normalise.normalise(tree, ctx, off), off)
     environment.resolve(active, ctx)
     inherit.healthchecks(active)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 
 from stackup.spec import forms, mounts, units
 from stackup.spec.forms import Context, Form, apply, prune, take
+from stackup.spec.implied import implied
 from stackup.spec.nodes import Node, shorten
 
 _SERVICE: dict[str, Form] = {"healthcheck": forms.disabled, "security_opt": forms.obeyed_security}
@@ -24,20 +25,22 @@ def normalise(root: Node, ctx: Context, inactive: Collection[str] = ()) -> Node:
         node = items.get(section)
         if node is not None and node.is_map:
             items[section] = node.made({name: form(child, ctx) for name, child in node.items.items()})
-    _default_network(root, items)
+    services = items.get("services")
+    if services is not None and services.is_map:
+        items["services"] = services.made(implied(services.items, inactive, ctx))
+        _default_network(root, items, inactive)
     return root.made(items)
 
 
-def _default_network(root: Node, items: dict[str, Node]) -> None:
+def _default_network(root: Node, items: dict[str, Node], inactive: Collection[str]) -> None:
     """Services without `networks` stand on `default`, which exists where it is used."""
-    services = items["services"].items if "services" in items else {}
-    used = any("default" in s.items["networks"].items for s in services.values() if "networks" in s.items)
-    if used:
+    active = (service for name, service in items["services"].items.items() if name not in inactive)
+    first = next((s for s in active if "networks" in s.items and "default" in s.items["networks"].items), None)
+    if first is not None:
         networks = items.get("networks") or root.made({})
         if networks.value is None:
             networks = networks.made({})
         if networks.is_map:
-            first = next(iter(services.values()))
             items["networks"] = networks.made({"default": first.made({}), **networks.items})
 
 
@@ -61,11 +64,14 @@ def _service(node: Node, ctx: Context) -> Node:
     return made
 
 
+_ELSEWHERE = ("none", "host", "service:", "container:")  # modes of the network in which there is none to join
+
+
 def _join_default(made: Node) -> None:
     mode = made.get("network_mode")
     networks = made.items.get("networks")
     empty = networks is None or networks.value is None or networks.value == {}
-    if empty and (mode is None or mode.value not in ("none", "host")):
+    if empty and (mode is None or not str(mode.value).startswith(_ELSEWHERE)):
         made.items["networks"] = (networks or made).made({"default": made.made({})})
 
 
@@ -86,22 +92,20 @@ _SYNONYMS: tuple[tuple[tuple[tuple[str, ...], ...], Callable[[str], object]], ..
 )
 
 
+# Words for one thing of which neither is obeyed yet: they stay where they are.
+_RESERVED = (("mem_reservation",), ("deploy", "resources", "reservations", "memory"))
+
+
 def _synonyms(made: Node, ctx: Context) -> None:
+    reserved = [node for path in _RESERVED if (node := _at(made, *path)) is not None]
+    _same(reserved, units.size, ctx)
     for places, meaning in _SYNONYMS:
         if isinstance(made.items.get("resources"), Node) and places[0][0] == "resources":
             made.items["resources"] = _fresh(made.items["resources"])
         found = [node for path in places if (node := take(made, *path)) is not None]
         if not found:
             continue
-        for other in found[1:]:
-            if _meaning(other, meaning) != _meaning(found[0], meaning):
-                first = found[0]
-                ctx.report.problem(
-                    other,
-                    f"{shorten(other.text)} here, but {shorten(first.text)} at {ctx.report.dotted(first.path)} "
-                    f"({first.place}): they mean the same",
-                    "write it once",
-                )
+        _same(found, meaning, ctx)
         if len(places[0]) == 1:
             made.items[places[0][0]] = found[0]
         else:
@@ -110,6 +114,26 @@ def _synonyms(made: Node, ctx: Context) -> None:
                 parent = made.items["resources"] = found[0].made({})
             if parent.is_map:
                 parent.items[places[0][1]] = found[0]
+
+
+def _same(found: list[Node], meaning: Callable[[str], object], ctx: Context) -> None:
+    for other in found[1:]:
+        if _meaning(other, meaning) != _meaning(found[0], meaning):
+            first = found[0]
+            message = (
+                f"{shorten(other.text)} here, but {shorten(first.text)} at {ctx.report.dotted(first.path)} "
+                f"({first.place}): they mean the same"
+            )
+            ctx.report.problem(other, message, "write it once")
+
+
+def _at(node: Node, *path: str) -> Node | None:
+    for part in path:
+        child = node.get(part)
+        if child is None:
+            return None
+        node = child
+    return node
 
 
 def _fresh(node: Node) -> Node:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-from stackup.spec.nodes import Node, shorten
-from stackup.spec.report import Report
+from stackup.spec.nodes import Node
 
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 ALL = "*"
 
 
@@ -21,17 +18,6 @@ def declared(root: Node) -> dict[str, tuple[str, ...]]:
 def _of(service: Node) -> tuple[str, ...]:
     profiles = service.items.get("profiles")
     return tuple(item.value for item in profiles.list if isinstance(item.value, str)) if profiles is not None else ()
-
-
-def check(root: Node, report: Report) -> None:
-    """Names that no profile can have."""
-    services = root.items.get("services")
-    for service in services.items.values() if services is not None else ():
-        profiles = service.items.get("profiles")
-        for item in profiles.list if profiles is not None else ():
-            if isinstance(item.value, str) and not NAME.fullmatch(item.value):
-                hint = "letters, digits, _ . -, two at least, beginning with a letter or digit"
-                report.problem(item, f"{shorten(item.value)!r} is no name of a profile", hint)
 
 
 def inactive(known: dict[str, tuple[str, ...]], active: Sequence[str], named: Iterable[str]) -> tuple[str, ...]:
