@@ -232,8 +232,6 @@ def test_wrong_files_are_told(tmp_path: Path) -> None:
     assert "-C" in str(raised.value.hint)
     with pytest.raises(BadInput, match="no folder"):
         load(str(tmp_path / "gone"))
-    with pytest.raises(BadInput, match="more than one -f"):
-        load(str(tmp_path), ["a", "b"])
 
 
 def test_the_name_is_given_or_written_or_the_folders(tmp_path: Path) -> None:
