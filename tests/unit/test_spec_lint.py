@@ -6,6 +6,7 @@ alone, and expected.txt, what is said of it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,9 @@ def test_a_secret_is_not_printed() -> None:
     told = "".join(map(str, lint(load(str(CASES / "secret-in-environment"), environment=ENVIRONMENT))))
     for secret in ("hunter2", "0123abcd", "s3cret", "not-for-all", "from-a-file", "the caller's"):
         assert secret not in told
+
+
+def test_the_documentation_has_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs/stack-file.md").read_text()
+    section = page.partition("## What check tells")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE) == list(rules())
