@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackup.cli.output import Color
 from stackup.errors import BadInput, NotFound
@@ -58,12 +58,11 @@ class Settings:
         from stackup.cli import output
         from stackup.spec.load import load
 
-        given: dict[str, Any] = {
-            "project_directory": self.project_directory, "env_files": self.env_files, "profiles": self.profiles,
-            "services": services, "variables": self._variables(), "vars_files": self.vars_files,
-        }  # fmt: skip
-        given = {k: v for k, v in given.items() if v} | ({} if interpolate else {"interpolate": False})
-        loaded = load(self.directory or ".", self.files, project_name=self.name, **given)
+        loaded = load(
+            self.directory or ".", self.files, project_name=self.name, project_directory=self.project_directory,
+            env_files=self.env_files, profiles=self.profiles, services=services, variables=self._variables(),
+            vars_files=self.vars_files, interpolate=interpolate,
+        )  # fmt: skip
         for warning in () if self.quiet else loaded.warnings:
             output.warn(warning)
         return loaded

@@ -126,17 +126,3 @@ def derived_name(folder: str) -> str:
             f"the folder {folder} gives the stack no name", hint="write 'name: ...' in the stack file, or use -p"
         )
     return name
-
-
-def find(folder: str, files: Sequence[str], report: Report) -> tuple[str, str]:
-    """(absolute path, name to show) of the one stack file, for those that do not merge files yet."""
-    try:
-        folder = os.path.abspath(folder)
-    except FileNotFoundError:
-        raise BadInput("the current folder is gone", hint="cd to another one, or name it with -C") from None
-    if len(files) > 1:
-        raise BadInput("more than one -f is not built yet", hint="put it all in one file")
-    if not files and not os.path.isdir(folder):
-        raise BadInput(f"no folder {folder}", hint="-C names the folder of the stack file")
-    found = given(folder, files) if files else upward(folder, report)
-    return found[0].path, found[0].shown

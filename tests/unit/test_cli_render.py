@@ -168,6 +168,20 @@ def test_the_documentation_lists_the_verbs() -> None:
     assert [v for v in VERBS if f"`{v}" not in page] == []
 
 
+def test_the_documentation_lists_the_globals() -> None:
+    from pathlib import Path
+
+    from typer.main import get_command
+
+    from stackup.cli.app import app
+    from stackup.cli.settings import GLOBALS
+
+    options = [p for p in get_command(app).params if "--help" not in p.opts]
+    page = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+    assert [p.opts for p in options if not any(f"`{name}" in page for name in p.opts)] == []
+    assert {name: not getattr(p, "is_flag", False) for p in options for name in p.opts} == GLOBALS
+
+
 # Progress
 
 

@@ -299,8 +299,8 @@ def test_the_long_form_quotes_what_yaml_1_2_would_read_otherwise() -> None:
     texts = ["0o17", "1e3", "on", "22:22", "~", "a\nb\n", " x", "0x1", "1_000", "", "${A}", "é"]
     stack = load_text(HELLO, "/stacks/demo/stack.yaml", environment={}).stack
     listed = json.dumps({"services": {"web": {"image": "debian:12", "command": texts}}}, ensure_ascii=False)
-    stack = load_text(listed, stack.file, environment={}).stack
-    assert load_text(dump(stack), stack.file, environment={}).stack.services["web"].command == tuple(texts)
+    loaded = load_text(listed, stack.file, environment={})
+    assert load_text(dump(loaded), stack.file, environment={}).stack.services["web"].command == tuple(texts)
 
 
 @pytest.mark.parametrize(("written", "owner"), [("7", "7:7"), ("7:8", "7:8"), ("www-data", "www-data"), ("a:b", "a:b")])
