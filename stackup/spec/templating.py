@@ -1,4 +1,5 @@
-"""Jinja2 for `template` layers: sandboxed, strict about names, the same text for the same input, bounded.
+"""Jinja2 for `template` layers and for values of a stack file: sandboxed, strict about names, the same text for the
+same input, bounded.
 
 Import this module where a template is at hand, not before: Jinja2 costs 57 ms.
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import jinja2.nodes
@@ -70,6 +71,9 @@ class _Message(str):
 class _Missing(jinja2.StrictUndefined):
     """A name that is not there: says which, and what there is."""
 
+    nothing = "the layer gives it no 'vars'"
+    knows = "'vars' is the one name a template knows"
+
     @property
     def _undefined_message(self) -> str:
         name, owner = str(self._undefined_name), self._undefined_obj
@@ -77,15 +81,17 @@ class _Missing(jinja2.StrictUndefined):
             return self._undefined_hint
         if isinstance(owner, Mapping):
             message = _Message(f"no '{name}' in the variables")
-            message.hint = did_you_mean(name, map(str, owner)) or _there_is([str(k) for k in owner])
+            there = f"there is {found([str(k) for k in owner])}" if owner else self.nothing
+            message.hint = did_you_mean(name, map(str, owner)) or there
             return message
         message = _Message(f"no variable '{name}'" if not isinstance(owner, str | list) else f"no '{name}' in it")
-        message.hint = f"write 'vars.{name}': 'vars' is the one name a template knows"
+        message.hint = f"write 'vars.{name}': {self.knows}"
         return message
 
 
-def _there_is(names: list[str]) -> str:
-    return f"there is {found(names)}" if names else "the layer gives it no 'vars'"
+class _MissingInValue(_Missing):
+    nothing = "write it under 'vars:', or say --set NAME=VALUE"
+    knows = "'vars' is the one name known here"
 
 
 def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> jinja2.nodes.Template:
@@ -118,6 +124,12 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         self.filters["_passes"] = self.meter.passes
         self.filters["_counted"] = self._counted
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What the user named comes before what Python has: `vars.items` may be theirs."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
         return _metered(super()._parse(source, name, filename), self)
 
@@ -127,7 +139,7 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
 
     def _finalize(self, value: Any) -> Any:
         if value is not None and not isinstance(value, str | int | float | list | tuple | dict | jinja2.Undefined):
-            raise _NoText(type(value).__name__)  # its text would hold an address in memory
+            raise _NoText(f"a {type(value).__name__}")  # its text would hold an address in memory
         text = value if isinstance(value, str | jinja2.Undefined) else str(value)
         if isinstance(text, str):
             self.meter.pay(len(text))
@@ -199,6 +211,12 @@ def render(text: str, variables: Mapping[str, Any], name: str) -> str:
 
 
 def _told(error: Exception, name: str) -> BadInput:
+    line, message, hint = _explained(error)
+    return BadInput(f"{name}:{line}: {message}", hint=hint, place=Place(name, line))
+
+
+def _explained(error: Exception) -> tuple[int, str, str | None]:
+    """Line, message and hint."""
     hint = None
     line = _line(error)
     if isinstance(error, jinja2.UndefinedError):
@@ -213,11 +231,15 @@ def _told(error: Exception, name: str) -> BadInput:
         message, hint = f"not allowed in a template: {str(error).rstrip('.')}", "a template only sees 'vars'"
     elif isinstance(error, _TooMuch | MemoryError | RecursionError | OverflowError):
         message, hint = "the template makes too much or runs too long", "does a loop or a number grow without end?"
+    elif isinstance(error, _Refused):
+        message = "a value takes {{ }}, {% if %}, {% for %} and {% set x = ... %}"
+        hint = "what is more belongs into a file, with a layer 'template'"
     elif isinstance(error, _NoText):
-        message, hint = f"a {error} has no text", "add '| list' or '| join', or call it"
+        message = f"{error.args[0]} has no text"
+        hint = error.args[1] if error.args[1:] else "add '| list' or '| join', or call it"
     else:
         message = f"{type(error).__name__}: {error}"
-    return BadInput(f"{name}:{line}: {message}", hint=hint, place=Place(name, line))
+    return line, str(message), hint
 
 
 def _line(error: BaseException) -> int:
@@ -228,3 +250,114 @@ def _line(error: BaseException) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+# --- expressions in the values of a stack file
+
+_CAPTURES = (  # what makes a text out of text around it, that is still to be searched for `${}`
+    jinja2.nodes.AssignBlock, jinja2.nodes.FilterBlock, jinja2.nodes.Macro, jinja2.nodes.CallBlock, jinja2.nodes.Block,
+    jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends,
+)  # fmt: skip
+_COMPILED = 64  # a character of an expression, in the meter's units: Jinja2 and Python compile it
+_WRITTEN = re.compile(r"\{[{%].*?[}%]\}", re.DOTALL)
+_RETURN = "\ud802"  # stands for a carriage return, which Jinja2 would make a line feed
+
+
+class Expressed(NamedTuple):
+    """A text with a token (U+D800, a number, U+D801) where an expression stood, and what the tokens stand for.
+
+    `used`: the parts of `vars` that the expressions name. `message` is what went wrong, in `line` of the text.
+    """
+
+    text: str = ""
+    values: list[str] = []
+    used: list[tuple[str, ...]] = []
+    message: str | None = None
+    hint: str | None = None
+    line: int = 1
+
+
+class _Refused(Exception):
+    pass
+
+
+class _InValues(_Environment):
+    def __init__(self) -> None:
+        super().__init__()
+        self.undefined = _MissingInValue
+        self.comment_start_string, self.comment_end_string = "\ud803", "\ud804"  # none: `${#list}` is a shell's
+        self.values: list[str] = []
+
+    def _finalize(self, value: Any) -> Any:
+        from stackup.spec.vars import TEXTLESS, as_text
+
+        if isinstance(value, jinja2.Undefined):
+            return value
+        text, what = as_text(value)
+        if text is None:
+            raise _NoText(what, *([TEXTLESS[what]] if what in TEXTLESS else []))
+        self.meter.pay(len(text))
+        self.values.append(text)
+        return f"\ud800{len(self.values) - 1}\ud801"
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Nothing here changes what the next value sees."""
+        return super().is_safe_attribute(obj, attr, value) and not jinja2.sandbox.modifies_known_mutable(obj, attr)
+
+
+class Expressions:
+    """The expressions of all files of a stack; one account pays for them."""
+
+    def __init__(self) -> None:
+        self._environment = _InValues()
+
+    def expressed(self, text: str, variables: Mapping[str, Any]) -> Expressed:
+        """`text` with its expressions evaluated, `vars` = `variables`; never raises."""
+        environment = self._environment
+        environment.values = []
+        try:
+            environment.meter.pay(_CALL + _COMPILED * sum(len(match[0]) for match in _WRITTEN.finditer(text)))
+            tree = environment.parse(text.replace("\r", _RETURN))
+            _refuse_captures(tree)
+            code = environment.compile(tree)
+            template = environment.template_class.from_code(environment, code, environment.make_globals(None))
+            made = template.render(vars=variables)
+            environment.meter.pay(len(made))
+        except Exception as error:  # an expression can raise anything a Python expression can
+            line, message, hint = _explained(error)
+            return Expressed(message=message, hint=hint, line=line)
+        return Expressed(made.replace(_RETURN, "\r"), environment.values, _used(tree, variables))
+
+
+def _refuse_captures(tree: jinja2.nodes.Template) -> None:
+    if next(tree.find_all(_CAPTURES), None) or any(loop.recursive for loop in tree.find_all(jinja2.nodes.For)):
+        raise _Refused
+
+
+def _used(tree: jinja2.nodes.Template, variables: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """`vars.a.b` and `vars['a']` in a template, as far as they lead to something."""
+    chains: dict[tuple[str, ...], None] = {}
+    for node in tree.find_all((jinja2.nodes.Getattr, jinja2.nodes.Getitem)):
+        chain = _chain(node)
+        value: Any = variables
+        for index, key in enumerate(chain):
+            if not isinstance(value, Mapping) or key not in value:
+                chain = chain[:index]
+                break
+            value = value[key]
+        if chain:
+            chains[chain] = None
+    return [chain for chain in chains if not any(o != chain and o[: len(chain)] == chain for o in chains)]
+
+
+def _chain(node: jinja2.nodes.Node) -> tuple[str, ...]:
+    keys: list[str] = []
+    while isinstance(node, jinja2.nodes.Getattr | jinja2.nodes.Getitem):
+        if isinstance(node, jinja2.nodes.Getattr):
+            keys.append(node.attr)
+        elif isinstance(node.arg, jinja2.nodes.Const) and isinstance(node.arg.value, str):
+            keys.append(node.arg.value)
+        else:
+            keys.clear()
+        node = node.node
+    return tuple(reversed(keys)) if isinstance(node, jinja2.nodes.Name) and node.name == "vars" else ()

@@ -6,13 +6,18 @@ No YAML is needed for it: a verb that only wants the stack's name reads `.env` a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from stackup.errors import Place
 from stackup.spec import dotenv
 from stackup.spec.decoding import MAX_BYTES, decode
 from stackup.spec.discover import File
 from stackup.spec.interpolate import Use
 from stackup.spec.report import Report
 from stackup.spec.sources import Variable
+
+if TYPE_CHECKING:
+    from stackup.spec.templating import Expressions
 
 ENVIRONMENT = "the environment"
 MAX_MADE = 16 << 20  # characters that all texts of a stack may become by their variables
@@ -86,10 +91,13 @@ class Variables:
 
 
 class Account:
-    """How much more may be made; shared by all that load one stack."""
+    """Shared by all that load one stack: how many characters more may be made, what evaluates expressions, and which
+    variables were told not to be set at which places."""
 
     def __init__(self, left: int) -> None:
         self.left = left
+        self.expressions: Expressions | None = None
+        self.told: set[tuple[str, Place]] = set()
 
 
 def not_utf_8(value: str) -> bool:
