@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stackup.errors import BadInput, Place
-from stackup.spec import consistency, environment, inherit, normalise, profiles, project, unique, validate
+from stackup.spec import consistency, environment, inherit, normalise, pending, profiles, project, unique, validate
 from stackup.spec.discover import File
 from stackup.spec.files import Files, Scope
 from stackup.spec.forms import Context
@@ -110,7 +110,7 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
             origins.positions(),
             report.warnings,
             sources=origins.sources(),
-            warned=getattr(reading, "warned", {}),
+            warned=reading.warned,
         )
     else:
         report.finish()
@@ -138,6 +138,7 @@ def _stack(
     if not (stack.services or stack.images or off or report.failed):
         report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")
     consistency.check(stack, origins, ctx)
+    pending.check(reading.warned, origins, report)
     _without_effect(stack, origins, report)
     return stack, origins, reading
 
