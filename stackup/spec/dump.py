@@ -6,6 +6,7 @@ What `load` makes of that text (in the same folder, with the same environment) i
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -19,7 +20,9 @@ from stackup.values import is_default
 
 def document(loaded: Loaded) -> dict[str, Any]:
     """The stack as plain mappings, in the words of the file. Values that are defaults are left out; what keys say
-    that have no effect yet is not."""
+    that have no effect yet is not. Without interpolation: what the files say, merged."""
+    if loaded.raw is not None:
+        return dict(loaded.raw)
     stack = loaded.stack
     sections: dict[str, dict[str, Any]] = {
         "images": {name: _image(image) for name, image in stack.images.items()},
@@ -34,9 +37,13 @@ def document(loaded: Loaded) -> dict[str, Any]:
 
 
 def _put(made: Any, path: Path, value: Any) -> None:
-    """Put a value where it was written; an entry of a list is there already, a mapping may not be."""
-    for part in path[:-1]:
-        made = made.setdefault(part, {}) if isinstance(made, dict) else made[part]
+    """Put a value where it was written, into mappings and lists that may not be there without it."""
+    for part, following in itertools.pairwise(path):
+        if isinstance(part, int):
+            made += [{} for _ in range(part + 1 - len(made))]
+            made = made[part]
+        else:
+            made = made.setdefault(part, [] if isinstance(following, int) else {})
     made[path[-1]] = value
 
 
