@@ -113,5 +113,12 @@ class Record:
             reading.report.problem(child, entry.why, entry.hint, at_key=True)
             return
         reading.origins.add(path, child)
-        reading.warned[path] = value
+        reading.warned[path] = untupled(value)
         reading.report.warn(child, support.told(entry), at_key=True)
+
+
+def untupled(value: Any) -> Any:
+    """The same in lists, as JSON has it."""
+    if isinstance(value, dict):
+        return {key: untupled(item) for key, item in value.items()}
+    return [untupled(item) for item in value] if isinstance(value, tuple | list) else value
