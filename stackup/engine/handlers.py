@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal as signals
 from collections.abc import Awaitable, Callable
 
@@ -25,6 +26,7 @@ from stackup.oci import Document
 from stackup.planner import lifecycle
 from stackup.planner.desired import Desired
 from stackup.planner.observed import Observed
+from stackup.planner.operations import DeleteContainer
 from stackup.planner.plan import Plan
 from stackup.values import from_plain, to_plain
 
@@ -51,11 +53,21 @@ class Handlers:
             )
         return {"stackup": ours, "pid": os.getpid(), "spawner": os.getppid()}
 
+    async def _know_ends(self) -> None:
+        """Wait for the spawner's word on processes that have just ended: until then nobody knows how."""
+        poll = select.poll()
+        for live in self.world.live.values():
+            poll.register(live.pidfd, select.POLLIN)
+        ended = {descriptor for descriptor, _ in poll.poll(0)}
+        await running.gone(self.world, [c for c, live in self.world.live.items() if live.pidfd in ended], 1)
+
     async def observe(self, request: Request) -> Document:
+        await self._know_ends()
         half = observe.machine(self.world.host, self.world.records, _stack(request), self.world.cgroups)
         return to_plain(half)  # type: ignore[no-any-return]
 
     async def ps(self, request: Request) -> Document:
+        await self._know_ends()
         rows = status.replicas(self.world.host, self.world.records, request.arguments.get("stack"))
         return {"replicas": [to_plain(self.keeper.annotate(r)) for r in rows]}
 
@@ -68,7 +80,8 @@ class Handlers:
             if records.serial(desired.stack) != plan.serial:
                 raise Conflict(f"stack {desired.stack} was changed meanwhile", hint="run the command again")
             before = records.wished(desired.stack)
-            wish = generations.merge(desired, before.desired if before else None, services)
+            left = self._left(desired.stack, plan)
+            wish = generations.merge(desired, before.desired if before else None, services, left)
             records.put_stack(desired.stack, desired.folder, desired.file)
             records.hold_stack(desired.stack, False)
             self._lift_holds(desired.stack, generations.with_dependencies(desired, services))
@@ -86,8 +99,13 @@ class Handlers:
             chosen = generations.with_dependencies(desired, services)
             settled = waiting.settled(self.world, self.keeper, desired.stack, chosen, request.report)
             await waiting.unless(request.withdrawn, settled)
-        published = [p for name in wish.services for p in status.published(records, desired.stack, name)]
+        published = [p for name in desired.services for p in status.published(records, desired.stack, name)]
         return {"outcomes": [to_plain(o) for o in outcomes], "published": [to_plain(p) for p in published]}
+
+    def _left(self, stack: str, plan: Plan) -> frozenset[str]:
+        """The services that have containers which the plan does not take away."""
+        deleted = {o.container for o in plan.operations if isinstance(o, DeleteContainer)}
+        return frozenset(c.service_name for c in self.world.records.containers(stack) if c.id not in deleted)
 
     def _lift_holds(self, stack: str, services: frozenset[str]) -> None:
         """Who got a deadly signal from `kill` and lives on is kept up again."""

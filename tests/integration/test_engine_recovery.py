@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_an_end_while_the_supervisor_is_away_is_known_with_its_code(counter: Pro
     counter.kill(counter.supervisor())
     row = counter.until("counter", state="exited")
     assert (row["exit_code"], row["exit"]) == (7, "exited 7")
+
+
+def test_a_look_in_the_moment_of_an_end_waits_for_how_it_was(counter: Project) -> None:
+    spawner = counter.spawner()
+    os.kill(spawner, signal.SIGSTOP)
+    os.kill(counter.row("counter")["pid"], signal.SIGKILL)
+    threading.Timer(0.3, os.kill, (spawner, signal.SIGCONT)).start()
+    assert counter.row("counter")["exit"] == "SIGKILL"
 
 
 def test_a_killed_spawner_is_replaced_and_the_container_stays(counter: Project) -> None:
