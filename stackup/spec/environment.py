@@ -1,22 +1,36 @@
-"""What a service takes from outside the file: `env_file`, and variables named without a value.
+"""What services take from outside their file: `env_file`, `label_file`, and variables named without a value.
 
-Order of strength, weakest first: earlier `env_file`, later `env_file`, `environment`. A name without a value is taken
-from the caller's environment; where that has none, it is taken away from the image's (`None` in the model).
+Order of strength, weakest first: the image's own, earlier `env_file`, later `env_file`, `environment`. A name without a
+value is taken from the project's variables; where those have none, it is taken away from the image's (`None` in the
+model). A variable inside an `env_file` is looked up among the project's, then in the service's `environment`, then in
+the lines above it; one inside a `label_file` among the labels of the files before, then in the lines above it.
 """
 
 from __future__ import annotations
 
-from stackup.errors import Place
+from collections.abc import Mapping
+
+from stackup.errors import BadInput
+from stackup.spec import dotenv
+from stackup.spec.dotenv import Entry
 from stackup.spec.forms import Context
+from stackup.spec.interpolate import Lookup
 from stackup.spec.nodes import MAX_BYTES, Node, decode, shorten
+from stackup.spec.sources import Source
+from stackup.spec.variables import Variables, not_utf_8
 
 
-def resolve(root: Node, ctx: Context) -> None:
-    """Fill `environment` of every service, in place. Values from a file have their place in that file."""
+def resolve(root: Node, ctx: Context, variables: Variables) -> None:
+    """Fill `environment` and `labels` of every service, in place. Values from a file have their place in that file.
+
+    `root` holds the services that take part: the files of others may be missing.
+    """
+    work = _Work(ctx, variables)
     services = root.items.get("services")
     for service in services.items.values() if services is not None else ():
         if service.is_map:
-            _service(service, ctx)
+            work.environment(service)
+            work.labels(service)
     images = root.items.get("images")
     for image in images.items.values() if images is not None else ():
         config = image.items.get("config")
@@ -27,70 +41,125 @@ def resolve(root: Node, ctx: Context) -> None:
                 ctx.report.problem(value, f"'{shorten(name)}' has no value", hint)
 
 
-def _service(service: Node, ctx: Context) -> None:
-    environment = service.items.get("environment")
-    if environment is not None and not environment.is_map and environment.value is not None:
-        return  # told by `validate`
-    merged: dict[str, Node] = {}
-    files = service.items.get("env_file")
-    for entry in files.list if files is not None else ():
-        path, required = entry.get("path"), entry.get("required")
-        if path is not None and isinstance(path.value, str):
-            merged |= _read(path, required is None or required.value is not False, service, ctx)
-    merged |= environment.items if environment is not None else {}
-    for name, value in merged.items():
-        if value.value is None and (found := ctx.environment.get(name)) is not None:
-            try:
-                found.encode()
-            except UnicodeEncodeError:
-                ctx.report.problem(value, f"the value of '{shorten(name)}' in your environment is not UTF-8")
-                continue
-            merged[name] = value.made(found)
-    if merged:
-        service.items["environment"] = (environment or files or service).made(merged)
+class _Work:
+    def __init__(self, ctx: Context, variables: Variables) -> None:
+        self.ctx = ctx
+        self.variables = variables
+        self.texts: dict[str, str | None] = {}
+        self.entries: dict[tuple[str, bool], dict[str, Entry]] = {}  # of files that ask for nothing outside
+
+    def environment(self, service: Node) -> None:
+        own = service.items.get("environment")
+        if own is not None and not own.is_map and own.value is not None:
+            return  # told by `validate`
+        written = {name: self.taken(name, node) for name, node in own.items.items()} if own is not None else {}
+
+        def lookup(name: str) -> tuple[str, str] | None:
+            if (found := self.variables.get(name)) is not None:
+                return found
+            node = written.get(name)
+            if node is None or node.value is None:
+                return None
+            return node.text, f"{node.file}:{node.line}"
+
+        merged: dict[str, Node] = {}
+        files = service.items.get("env_file")
+        for entry in files.list if files is not None else ():
+            path, required, form = (entry.get(key) for key in ("path", "required", "format"))
+            if path is not None and isinstance(path.value, str):
+                raw = form is not None and form.value == "raw"
+                merged |= self.read(path, _wanted(required), raw, lookup, (*service.path, "environment"))
+        if merged or written:
+            service.items["environment"] = (own or files or service).made(merged | written)
+
+    def taken(self, name: str, node: Node) -> Node:
+        """A name without a value gets the project's."""
+        found = self.variables.get(name) if node.value is None else None
+        if found is None:
+            return node
+        value, where = found
+        made = node.made(value)
+        made.sources = (Source(name, where),)
+        if not_utf_8(value):
+            self.ctx.report.problem(node, f"the value of '{shorten(name)}' in your environment is not UTF-8")
+        return made
+
+    def labels(self, service: Node) -> None:
+        files, own = service.items.get("label_file"), service.items.get("labels")
+        if files is None or (own is not None and not own.is_map and own.value is not None):
+            return
+        merged: dict[str, Node] = {}
+
+        def lookup(name: str) -> tuple[str, str] | None:
+            node = merged.get(name)
+            return (node.text, f"{node.file}:{node.line}") if node is not None else None
+
+        for path in files.list if files.is_list else [files]:
+            if isinstance(path.value, str):
+                merged |= self.read(path, True, False, lookup, (*service.path, "labels"))
+        if merged:
+            service.items["labels"] = (own or files).made(merged | (own.items if own is not None else {}))
+
+    # --- files
+
+    def read(
+        self, node: Node, required: bool, raw: bool, lookup: Lookup, path: tuple[str | int, ...]
+    ) -> dict[str, Node]:
+        text = self.text(node, required)
+        if text is None:
+            return {}
+        nodes: dict[str, Node] = {}
+        for name, entry in self.parsed(node, text, raw, lookup).items():
+            at = (entry.line, entry.column)
+            made = Node(entry.value, node.value, *at, (*path, name), at, entry.value, None, entry.sources)
+            nodes[name] = made
+        return nodes
+
+    def text(self, node: Node, required: bool) -> str | None:
+        path = self.ctx.absolute(node.value)
+        if path in self.texts:
+            return self.texts[path]
+        self.texts[path] = None
+        problem = self.ctx.report.problem
+        try:
+            with open(path, "rb") as file:
+                self.texts[path] = decode(file.read(MAX_BYTES + 1), node.value)
+        except FileNotFoundError:
+            del self.texts[path]  # the next service may ask for it, too
+            if required:
+                problem(node, f"no file {shorten(node.value)!r}", _HINTS.get(_key(node), f"looked for {path}"))
+        except BadInput as error:
+            problem(node, error.message, error.hint)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            problem(node, f"{shorten(node.value)!r} cannot be read: {reason}")
+        return self.texts.get(path)
+
+    def parsed(self, node: Node, text: str, raw: bool, lookup: Lookup) -> Mapping[str, Entry]:
+        """The variables of a file. Many services may name it: it is read again only where it asks for something."""
+        key = (node.value, raw)
+        if key in self.entries:
+            return self.entries[key]
+        asked = False
+
+        def asking(name: str) -> tuple[str, str] | None:
+            nonlocal asked
+            asked = True
+            return lookup(name)
+
+        found = dotenv.parse(text, node.value, asking, self.ctx.report, raw=raw)
+        if not asked:
+            self.entries[key] = found
+        return found
 
 
-def _read(node: Node, required: bool, service: Node, ctx: Context) -> dict[str, Node]:
-    try:
-        with open(ctx.absolute(node.value), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        if required:
-            hint = "or write {path: ..., required: false}"
-            ctx.report.problem(node, f"no file {shorten(node.value)!r}", hint)
-        return {}
-    except (OSError, ValueError) as error:
-        ctx.report.problem(node, f"{shorten(node.value)!r} cannot be read: {getattr(error, 'strerror', error)}")
-        return {}
-    text = decode(data, node.value)
-    ctx.report.add_source(node.value, text)
-    found: dict[str, Node] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        entry = _line(line.rstrip("\r"), number, node, service, ctx)
-        if entry is not None:
-            found[entry[0]] = entry[1]
-    return found
+_HINTS = {"env_file": "or write {path: ..., required: false}"}
 
 
-def _line(line: str, number: int, node: Node, service: Node, ctx: Context) -> tuple[str, Node] | None:
-    """`[export ]NAME=value`, `NAME`, `# comment` or nothing. Quotes around a value are taken off."""
-    stripped = line.strip()
-    if not stripped or stripped.startswith("#"):
-        return None
-    name, equals, value = stripped.removeprefix("export ").lstrip().partition("=")
-    name, value = name.strip(), value.strip()
-    column = len(line) - len(line.lstrip()) + 1
-    place = Place(node.value, number, column)
-    if not name or " " in name or "\0" in line:
-        ctx.report.problem_at(place, "", f"{shorten(stripped)!r} is no variable", "write NAME=value")
-        return None
-    if value[:1] in ("'", '"'):
-        end = value.find(value[0], 1)
-        if end < 0:
-            ctx.report.problem_at(place, "", f"the quote in the value of '{shorten(name)}' is not closed")
-            return None
-        value = value[1:end]
-    elif " #" in value:
-        value = value[: value.index(" #")].rstrip()
-    path = (*service.path, "environment", name)
-    return name, Node(value if equals else None, node.value, number, column, path, (number, column), value)
+def _key(node: Node) -> str:
+    return next((part for part in reversed(node.path) if isinstance(part, str) and part.endswith("_file")), "")
+
+
+def _wanted(required: Node | None) -> bool:
+    """What a variable gave may be a word."""
+    return required is None or str(required.value).lower() not in ("false", "no", "off", "n")

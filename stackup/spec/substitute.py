@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stackup.errors import Place
 from stackup.spec.discover import Dialect
@@ -19,7 +19,7 @@ from stackup.spec.report import Report, dotted
 from stackup.spec.sources import Source
 from stackup.spec.suggest import did_you_mean
 from stackup.spec.variables import Variables, not_utf_8
-from stackup.spec.vars import TEXTLESS, Vars, as_text, lossy_numbers
+from stackup.spec.vars import TEXTLESS, Vars, as_text, lossy_numbers, with_value
 
 if TYPE_CHECKING:
     from stackup.spec.templating import Expressions
@@ -61,7 +61,7 @@ class _Substitution:
         rest = self.node(root.made({k: v for k, v in root.items.items() if k != "vars"}), self.expressions)
         made = {k: self.node(v, self.no_expressions) if v is own else rest.items[k] for k, v in root.items.items()}
         lossy_numbers(made["vars"], self.report)
-        return _with(root, made)
+        return with_value(root, made)
 
     def node(self, node: Node, expressions: Callable[[Node], _Expressed]) -> Node:
         value = node.value
@@ -70,10 +70,10 @@ class _Substitution:
             return self.scalar(node, expressions if expressed else None) if expressed or "$" in value else node
         if isinstance(value, dict):
             changed = {k: new for k, v in value.items() if (new := self.node(v, expressions)) is not v}
-            return _with(node, {**value, **changed}) if changed else node
+            return with_value(node, {**value, **changed}) if changed else node
         if isinstance(value, list):
             items = [self.node(item, expressions) for item in value]
-            return _with(node, items) if any(a is not b for a, b in zip(items, value, strict=True)) else node
+            return with_value(node, items) if any(a is not b for a, b in zip(items, value, strict=True)) else node
         return node
 
     def scalar(self, node: Node, expressions: Callable[[Node], _Expressed] | None) -> Node:
@@ -224,7 +224,3 @@ def _counterpart(text: str, offset: int, written: str) -> int:
         if at < 0:
             return 0
     return at
-
-
-def _with(node: Node, value: Any) -> Node:
-    return Node(value, node.file, node.line, node.column, node.path, node.key, node.text, node.tag, node.sources)

@@ -9,7 +9,7 @@ replaces a mapping as a whole. `${NAME}` is put into values of a stack file, `{{
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stackup.errors import BadInput
@@ -74,17 +74,17 @@ def _absent(node: Node, owner: str, key: str) -> tuple[str, str]:
     return message, did_you_mean(key, node.items) or f"there is {found(node.items)}"
 
 
-def gather(roots: Sequence[Node], given: Vars) -> Vars:
-    """The variables of a project: the `vars` of its documents in order (`${}` put in), and what was `given` over them.
+def gather(written: Sequence[Node], stronger: Vars) -> Vars:
+    """The variables of a project: the `vars` nodes of its documents in order (`${}` put in), and over them what is
+    `stronger`: the command line's, or those of the project that includes it.
 
     A `vars` that is no mapping is left to `validate`.
     """
     merged = Vars()
-    for root in roots:
-        node = root.items.get("vars")
-        if node is not None and (node.is_map or node.tag):
+    for node in written:
+        if node.is_map or node.tag:
             merged = Vars(node).over(merged)
-    return given.over(merged)
+    return stronger.over(merged)
 
 
 def given(settings: Mapping[str, str], files: Sequence[File], report: Report) -> Vars:
@@ -164,21 +164,42 @@ def _settled(node: Node) -> Node:
     return Node(items, node.file, node.line, node.column, node.path, node.key)
 
 
-def into_layers(tree: Node, known: Vars) -> None:
-    """Lay what template layers say under `vars` over `known`, in place. `tree` is canonical."""
-    if not known.root.items:
-        return
+def into_layers(tree: Node, known: Vars) -> Node:
+    """The document with what its template layers say under `vars` laid over `known`. `tree` is canonical."""
     images = tree.items.get("images")
-    for image in images.items.values() if images is not None else ():
-        layers = image.items.get("layers")
-        for layer in layers.list if layers is not None else ():
-            template = layer.items.get("template")
-            if template is not None and template.is_map:
-                own = template.items.get("vars")
-                if own is None or own.value is None:
-                    template.items["vars"] = known.root
-                elif own.is_map:
-                    template.items["vars"] = overlaid(known.root, own)
+    if not known.root.items or images is None or not images.is_map:
+        return tree
+    return with_value(tree, tree.items | {"images": _each(images, lambda image: _image(image, known))})
+
+
+def _image(image: Node, known: Vars) -> Node:
+    layers = image.items.get("layers")
+    if layers is None or not any("template" in layer.items for layer in layers.list):
+        return image
+    return with_value(image, image.items | {"layers": _each(layers, lambda layer: _layer(layer, known))})
+
+
+def _layer(layer: Node, known: Vars) -> Node:
+    template = layer.items.get("template")
+    if template is None or not template.is_map:
+        return layer
+    own = template.items.get("vars")
+    if own is None or own.value is None:
+        own = known.root
+    elif own.is_map:
+        own = overlaid(known.root, own)
+    return with_value(layer, layer.items | {"template": with_value(template, template.items | {"vars": own})})
+
+
+def _each(node: Node, change: Callable[[Node], Node]) -> Node:
+    if node.is_list:
+        return with_value(node, [change(item) for item in node.list])
+    return with_value(node, {key: change(child) for key, child in node.items.items()})
+
+
+def with_value(node: Node, value: Any) -> Node:
+    """The node with other children, its tag kept."""
+    return Node(value, node.file, node.line, node.column, node.path, node.key, node.text, node.tag, node.sources)
 
 
 TEXTLESS = {

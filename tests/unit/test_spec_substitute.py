@@ -172,7 +172,8 @@ def test_what_is_not_set_is_warned_of_once_for_each_place() -> None:
     _, report = made("a: &a x $GONE ${GONE} ${NEXT}\nb: *a\nc: $GONE\n")
     places = [warning.split(" is not")[0] for warning in report.warnings]
     assert places == [
-        "stack.yaml:1:9: a: the variable GONE", "stack.yaml:1:23: a: the variable NEXT", "stack.yaml:3:4: c: the variable GONE",
+        "stack.yaml:1:9: a: the variable GONE", "stack.yaml:1:23: a: the variable NEXT",
+        "stack.yaml:3:4: c: the variable GONE",
     ]  # fmt: skip
 
 
@@ -213,7 +214,7 @@ def test_simple_expressions_bring_no_jinja2() -> None:
         "from stackup.spec.substitute import substitute\nfrom stackup.spec.variables import Variables\n"
         "from stackup.spec.vars import gather, Vars\n"
         "root = parse('vars: {x: {y: 1}}\\na: \"{{ vars.x.y }}{{ \\'{{\\' }}$A\"', 'f', Report())\n"
-        "made = substitute(root, Variables({'A': 'b'}), gather([root], Vars()), Report(), 'stack')\n"
+        "made = substitute(root, Variables({'A': 'b'}), gather([root.items['vars']], Vars()), Report(), 'stack')\n"
         "assert made.items['a'].value == '1{{b', made.items['a'].value\nassert 'jinja2' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -243,7 +244,7 @@ def test_nothing_is_raised(text: str) -> None:
 def known(text: str, settings: Mapping[str, str], *more: str) -> Vars:
     report = Report()
     roots = [parse(t, f"{i}.yaml", report) for i, t in enumerate((text, *more))]
-    return gather([root for root in roots if root], told(settings, (), report))
+    return gather([root.items["vars"] for root in roots if root], told(settings, (), report))
 
 
 def test_later_files_and_settings_win_key_by_key() -> None:
