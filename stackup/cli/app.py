@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "config": ("file", "The file as stackup understands it."),
     "check": ("author", "What is legal in the file and unwise."),
     "init": ("author", "Write a first stack.yaml for this folder."),
+    "schema": ("author", "The JSON Schema of a stack file; what becomes of each key."),
     "ls": ("watch", "The stacks of this root."),
     "image": ("image", "Images: ls, inspect, rm."),
     "images": ("image", "The same as image ls."),

@@ -1,4 +1,4 @@
-"""Verbs for who writes a stack file: check, init. They look at files alone, and work on any system."""
+"""Verbs for who writes a stack file: check, init, schema. They look at files alone, and work on any system."""
 
 from __future__ import annotations
 
@@ -66,4 +66,30 @@ def init(context: typer.Context) -> int:
     if drawn.missing:
         output.say(f"first: {drawn.missing}, and the line in the file that copies what it brings")
     output.say("`stackup plan` shows what `stackup up` would do")
+    return 0
+
+
+@app.command()
+def schema(
+    support: Annotated[bool, typer.Option("--support", help="What stackup does with each key of Compose.")] = False,
+    format: Format = "text",
+) -> int:
+    """Print the JSON Schema of a stack file, which an editor completes and checks by.
+
+    Save it and name it in the file's first line: `# yaml-language-server: $schema=stack.schema.json`.
+    """
+    if not support:
+        from stackup.spec import schema as made
+
+        print(made.as_text(), end="")
+        return 0
+    from stackup.cli.render import json
+    from stackup.cli.render import support as drawn
+    from stackup.spec.support import table
+
+    known = table()
+    if format == "json":
+        print(json.dump([{"key": key, **entry._asdict()} for key, entry in known.items()]))
+    else:
+        print(drawn.text(known))
     return 0

@@ -92,3 +92,23 @@ def test_init_leaves_a_compose_file_alone(capsys: Capsys, tmp_path: Path, monkey
     ran = run(capsys, "init")
     assert (ran.status, ran.out) == (0, "compose.yaml is read as it is; nothing was written\n")
     assert not (tmp_path / "stack.yaml").exists()
+
+
+def test_the_schema_needs_no_file(project: Path, capsys: Capsys) -> None:
+    ran = run(capsys, "schema")
+    assert (ran.status, ran.err) == (0, "")
+    assert json.loads(ran.out)["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+def test_the_status_of_every_key(project: Path, capsys: Capsys) -> None:
+    ran = run(capsys, "schema", "--support")
+    lines = ran.out.splitlines()
+    assert ran.status == 0 and lines[0] == "top level"
+    assert "  rejected  build       " in ran.out and "images" in lines[1]
+    assert all(len(line) <= 100 for line in lines if "obeyed" in line)
+
+
+def test_the_status_of_every_key_for_programs(project: Path, capsys: Capsys) -> None:
+    found = {entry["key"]: entry for entry in json.loads(run(capsys, "schema", "--support", "--format", "json").out)}
+    assert found["services.*.build"]["status"] == "rejected" and "images" in found["services.*.build"]["hint"]
+    assert found["services.*.image"]["status"] == "obeyed"
