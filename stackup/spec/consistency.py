@@ -153,7 +153,7 @@ class _Checks:
             self.problem((*here, "ports"), f"no port can be published with 'network_mode: {mode}'", at_key=True)
 
     def missing(self, path: Path, kind: str, name: str, known: Mapping[str, object], section: str) -> None:
-        hint = did_you_mean(name, known) or f"declare it under '{section}'"
+        hint = did_you_mean(name, known) or f"declare it at the top level: '{section}: {{{shorten(name)}: {{}}}}'"
         self.problem(path, f"no {kind} '{shorten(name)}' in '{section}'", hint)
 
     def dependencies(self, here: Path, service: Service) -> None:
@@ -169,7 +169,7 @@ class _Checks:
                 if dependency.required:
                     near = did_you_mean(name, self.stack.services)
                     message = f"no service '{shorten(name)}' in 'services'"
-                    self.problem(path, message, near or f"there is {found(self.stack.services)}", at_key=True)
+                    self.problem(path, message, near or f"'services' has {found(self.stack.services)}", at_key=True)
             elif dependency.condition == "service_healthy" and not self.has_healthcheck(other):
                 hint = f"give it one: services.{name}.healthcheck"
                 message = f"waits for '{name}' to be healthy, but neither it nor its image has a healthcheck"
@@ -200,8 +200,10 @@ class _Checks:
                 self.problem((*path, "target"), f"a second mount on {mount.target}; the first is at {where}")
             if mount.type == "volume" and mount.source and mount.source not in self.stack.volumes:
                 near = did_you_mean(mount.source, self.stack.volumes)
-                hint = near or f"declare it under 'volumes', or write './{mount.source}' for a folder"
-                message = f"no volume '{shorten(mount.source)}' in 'volumes'"
+                name = shorten(mount.source)
+                declared = f"declare it at the top level: 'volumes: {{{name}: {{}}}}'"
+                hint = near or f"{declared}, or write './{name}' for a folder"
+                message = f"no volume '{name}' in 'volumes'"
                 self.problem((*path, "source"), message, hint)
             if mount.type == "bind" and not mount.source:
                 self.problem(path, "a bind mount needs 'source'")

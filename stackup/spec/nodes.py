@@ -210,6 +210,7 @@ def _unreadable(error: yaml.reader.ReaderError, text: str, file: str, report: Re
 
 _SCANNER_HINTS = (
     ("cannot start any token", "\t", "YAML is indented with spaces, not with tabs"),
+    ("found a tab character", "", "YAML is indented with spaces, not with tabs"),
     ("cannot start any token", "@", "put quotes around a text that begins with '@'"),
     ("cannot start any token", "`", "put quotes around a text that begins with '`'"),
     ("cannot start any token", "%", "put quotes around a text that begins with '%'"),

@@ -109,7 +109,7 @@ def boolean(node: Node, path: Path, reading: Reading) -> bool:
         if word not in ("true", "false"):
             reading.report.warn(node, f"{word!r} is read as {str(meant).lower()}; write true or false")
         return meant
-    hint = f"write {str(meant).lower()} without quotes" if meant is not None else None
+    hint = f"write {str(meant).lower()}, without quotes" if meant is not None else None
     expected("true or false", node, reading, hint)
     return False
 
@@ -170,6 +170,18 @@ size: Reader = parsed(units.size, "a size", 1 << 20, r"^\s*[0-9]+(\.[0-9]+)? ?[k
 duration: Reader = parsed(units.duration, "a duration", 1.0, r"^\s*[0-9.]+((ns|us|µs|μs|ms|s|m|h)?[0-9.]*)*\s*$")
 
 
+def _in_a_list(node: Node) -> str | None:
+    text = shorten(node.text)
+    plain_text = not isinstance(node.value, str) or re.fullmatch(r"[A-Za-z_./=-][\w./=-]*", text)
+    return f"did you mean [{text if plain_text else repr(text)}]?" if text else None
+
+
+def _without_dashes(node: Node) -> str | None:
+    """`services: [web: {...}]` is what a dash too many looks like."""
+    first = node.list[0] if node.list else None
+    return f"write '{next(iter(first.items))}:' without '- ' before it" if first is not None and first.items else None
+
+
 def choice(*known: str, what: str = "value", not_built: Mapping[str, str] = {}) -> Reader:
     """One of a few words. `not_built`: words of the language that we know and do not obey, or a prefix of them."""
 
@@ -225,7 +237,7 @@ def mount_point(node: Node, path: Path, reading: Reading) -> str:
 def listed(reader: AnyReader, what: str = "a list") -> Reader:
     def read(node: Node, path: Path, reading: Reading) -> tuple[Any, ...]:
         if not node.is_list:
-            expected(what, node, reading, f"did you mean [{shorten(node.text)}]?" if node.text else None)
+            expected(what, node, reading, _in_a_list(node))
             return ()
         return tuple(_item(reader, item, (*path, i), reading) for i, item in enumerate(node.list))
 
@@ -244,7 +256,7 @@ def mapped(
 
     def read(node: Node, path: Path, reading: Reading) -> dict[str, Any]:
         if not node.is_map:
-            near = f"did you mean [{shorten(node.text)}]?" if short and node.text else None
+            near = _in_a_list(node) if short else _without_dashes(node)
             expected("a list or a mapping" if short else "a mapping", node, reading, near)
             return {}
         made: dict[str, Any] = {}

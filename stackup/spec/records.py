@@ -98,6 +98,8 @@ class Record:
             return None
         known = self.known
         near = did_you_mean(key, known) if key.lower() in known else self.words.get(key.lower())
+        if not path and {"image", "build", "command"} & child.items.keys():
+            near = f"is '{key}' a service? indent it under 'services'"
         hint = near or did_you_mean(key, [*known, *self.unheeded]) or names(known)
         reading.report.problem(child, "unknown key", hint, at_key=True)
         return hint

@@ -25,16 +25,19 @@ def distance(a: str, b: str, limit: int) -> int:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word next to `word`: one slip in a short word, up to three in a long one. None: nothing is near."""
+    """The known word next to `word`: one slip in a short word, up to three in a long one, or the one word that ends in
+    it (`healthy`: service_healthy). None: nothing is near."""
     limit = 1 if len(word) <= 4 else 2 if len(word) <= 8 else 3
     folded = word.lower().replace("-", "_")
     best: tuple[int, str] | None = None
+    known = tuple(known)
     for candidate in known:
         d = distance(folded, candidate.lower().replace("-", "_"), limit)
         # A short word with all its letters wrong is not the same word.
         if d <= limit and d < max(len(word), len(candidate)) - 1 and (best is None or (d, candidate) < best):
             best = (d, candidate)
-    return best[1] if best else None
+    ending = [candidate for candidate in known if len(word) > 2 and candidate.lower().endswith(f"_{folded}")]
+    return best[1] if best else ending[0] if len(ending) == 1 else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -181,7 +181,7 @@ REJECTED: Mapping[str, Mapping[str, tuple[str, str | None]]] = {
     "services.*": {
         "build": (
             "building from a Dockerfile is not built yet",
-            "describe the image under 'images' and name it in 'image'",
+            "describe the image under 'images' of a stack.yaml and name it in 'image'",
         ),
         "privileged": ("no container gets all rights of the machine", "name what it needs in 'cap_add'"),
         "provider": ("services of other programs are not built yet", "start it yourself and leave this service out"),

@@ -85,7 +85,7 @@ HEALTHCHECK = Record(
     "healthcheck", Healthcheck,
     {"test": kinds.test, "interval": duration, "timeout": duration, "retries": integer(0, 1000),
      "start_period": duration, "start_interval": duration},
-    "a mapping with 'test'", written={"disable": boolean},
+    "a mapping as in '{test: [CMD, ...]}'", written={"disable": boolean},
     words={"command": "the key is 'test'", "cmd": "the key is 'test'"},
 )  # fmt: skip
 CONFIG = Record(
@@ -112,7 +112,7 @@ LAYERS = {
                   "text, a list or a mapping with 'command'", ("command",), words=hints.RUN_WORDS,
                   placeholders={"command": ()}),
     "host": Record("host", HostPrograms, {"programs": listed(kinds.program), "files": listed(inside)},
-                   "a mapping with 'programs'", words={"program": "the key is 'programs'"}),
+                   "a mapping as in '{programs: [sh]}'", words={"program": "the key is 'programs'"}),
 }  # fmt: skip
 _SHORT_LAYERS: dict[str, tuple[Any, ...]] = {"copy": (TEXT,), "template": (TEXT,), "run": (TEXT, _WORDS)}
 _LAYER_SCHEMA: dict[str, Any] = {
