@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackup.errors import BadInput
-from stackup.spec import canonical, dialects, extends, include, support
+from stackup.spec import canonical, dialects, extends, include, support, vars
 from stackup.spec.discover import File
 from stackup.spec.forms import Context
 from stackup.spec.merge import merge, settled
 from stackup.spec.nodes import MAX_BYTES, Node, decode, documents
 from stackup.spec.project import Project
 from stackup.spec.report import Report
+from stackup.spec.substitute import substitute
 from stackup.spec.variables import Variables
+from stackup.spec.vars import Vars
 
 MAX_FILES = 1000
 
@@ -24,12 +26,14 @@ MAX_FILES = 1000
 class Scope:
     """What the files of one project share; an included project has its own.
 
-    `folder`: where their relative paths start. `entry`: what includes it. `way`: the files that include each other
-    down to here, each with the entry that includes it.
+    `folder`: where their relative paths start. `known`: what `vars` stands for in its stack files; in those of an
+    included project, the `vars` of the one that includes it are laid over its own. `entry`: what includes it. `way`:
+    the files that include each other down to here, each with the entry that includes it.
     """
 
     folder: str
     variables: Variables
+    known: Vars
     entry: Node | None = None
     way: tuple[tuple[File, Node | None], ...] = ()
 
@@ -46,9 +50,10 @@ class Files:
         self.report = report
         self.texts = texts or {}
         self.looked_for: dict[str, str] = {}
+        self.given = vars.given(project.options.variables, project.vars_files, report)
         self._start = os.path.abspath(project.options.folder)
         self._parsed: dict[str, list[Node]] = {}
-        self._extended: dict[tuple[str, int], Node | None] = {}
+        self._extended: dict[tuple[object, ...], Node | None] = {}
         self._models: dict[tuple[object, ...], Node | None] = {}
         self._variables: dict[tuple[object, ...], Variables] = {}
         self._includes = 0
@@ -72,46 +77,58 @@ class Files:
         self._parsed[file.path] = roots = [root for root in roots if root.is_map]
         return roots
 
-    def context(self, folder: str, file: File) -> Context:
+    def documents(self, file: File, scope: Scope) -> list[Node]:
+        """The documents of a file in canonical form; its relative paths start at the scope's folder."""
         project = self.project
-        return Context(folder, project.environment, self.report, project.folder, file.dialect)
-
-    def documents(self, file: File, scope: Scope, folder: str) -> list[Node]:
-        """The documents of a file in canonical form; its relative paths start at `folder`."""
-        context = self.context(folder, file)
-        if file.dialect == "compose":
-            for root in self.parsed(file):
+        literal = not project.options.interpolate
+        context = Context(scope.folder, project.environment, self.report, project.folder, file.dialect, literal=literal)
+        found = []
+        for root in self.parsed(file):
+            if (version := root.items.get("version")) is not None:
+                self.report.warn(version, support.told(support.at("", "version")), at_key=True)
+                root = root.made({key: node for key, node in root.items.items() if key != "version"})
+            if file.dialect == "compose":
                 dialects.check(root, self.report)
-        return [canonical.canonical(self._substituted(root, scope, file), context) for root in self.parsed(file)]
+            made = canonical.canonical(self.substituted(root, scope, file), context)
+            found.append(made if literal else vars.into_layers(made, scope.known))
+        return found
 
-    def top(self, file: File, scope: Scope, key: str) -> list[Node]:
-        """The values of one top-level key, variables put in: what has to be known before all else."""
-        said = [root.made({key: root.items[key]}) for root in self.parsed(file) if key in root.items]
-        return [self._substituted(root, scope, file).items[key] for root in said]
+    def top(self, files: Sequence[File], key: str) -> list[tuple[File, Node]]:
+        """The documents that say something under a top-level `key`, and no more of them than that."""
+        return [
+            (file, root.made({key: root.items[key]}))
+            for file in files
+            for root in self.parsed(file)
+            if key in root.items
+        ]
 
-    def _substituted(self, root: Node, scope: Scope, file: File) -> Node:
-        if (version := root.items.get("version")) is not None:
-            self.report.warn(version, support.told(support.at("", "version")), at_key=True)
-            root = root.made({key: node for key, node in root.items.items() if key != "version"})
-        for node in root.walk():
-            if isinstance(node.value, str) and "${" in node.value:
-                self.report.warn(node, "'${...}' is not replaced by a variable's value yet; it stays as it is written")
-                break
-        return root
+    def substituted(self, root: Node, scope: Scope, file: File) -> Node:
+        """A document with variables put in."""
+        if not self.project.options.interpolate:
+            return root
+        return substitute(root, scope.variables, scope.known, self.report, file.dialect)
+
+    def known(self, files: Sequence[File], variables: Variables, stronger: Vars) -> Vars:
+        """What `{{ vars.x }}` stands for in the files of one project: their own `vars`, and over them what is
+        `stronger`."""
+        said = [(file, root) for file, root in self.top(files, "vars") if file.dialect == "stack"]
+        if self.project.options.interpolate:
+            said = [(file, substitute(root, variables, None, self.report, file.dialect)) for file, root in said]
+        return vars.gather([root.items["vars"] for _, root in said], stronger) if said else stronger
 
     def tree(self, files: Sequence[File], scope: Scope) -> Node | None:
         """The files laid over each other, without `!reset` and `!override`; None where nothing is in them."""
         below: Node | None = None
         for file in files:
             inner = replace(scope, way=(*scope.way, (file, scope.entry)))
-            for document in self.documents(file, scope, scope.folder):
+            for document in self.documents(file, scope):
                 whole = extends.resolve(include.resolve(document, inner, self), below, file, scope, self)
                 below = whole if below is None else merge(below, whole, self.report)
         return None if below is None else settled(below)
 
     def model(self, files: Sequence[File], scope: Scope) -> Node | None:
         """The tree of an included project. One that is included from several places is one tree."""
-        key = (tuple(file.path for file in files), scope.folder, id(scope.variables))
+        key = (tuple(file.path for file in files), scope.folder, id(scope.variables), id(scope.known))
         if key not in self._models:
             self._includes += 1
             if self._includes > MAX_FILES:
@@ -130,11 +147,14 @@ class Files:
         return self._variables[key]
 
     def extended(self, file: File, scope: Scope) -> Node | None:
-        """A file that a service extends a service of: its documents, with nothing included and nothing extended."""
-        key = (file.path, id(scope.variables))
+        """A file that a service extends a service of: its documents, with nothing included and nothing extended. The
+        `vars` of the project are laid over its own, as what extends is laid over what is extended."""
+        key = (file.path, id(scope.variables), id(scope.known))
         if key not in self._extended:
             below: Node | None = None
-            for document in self.documents(file, scope, os.path.dirname(file.path)):
+            known = self.known([file], scope.variables, scope.known)
+            inner = replace(scope, folder=os.path.dirname(file.path), known=known)
+            for document in self.documents(file, inner):
                 below = document if below is None else merge(below, document, self.report)
             self._extended[key] = None if below is None else settled(below)
         return self._extended[key]

@@ -19,7 +19,8 @@ class Context:
     """Where a file's relative paths start, the caller's environment, and where problems go.
 
     `project` is the folder that relative paths are given on from: that of the whole project, by default the same.
-    `dialect` says whose words the file may use: ours and Compose's, or Compose's alone.
+    `dialect` says whose words the file may use: ours and Compose's, or Compose's alone. `literal`: variables
+    are not put in, and a short form that holds one stays as it is written.
     """
 
     folder: str
@@ -27,6 +28,11 @@ class Context:
     report: Report
     project: str | None = None
     dialect: Literal["stack", "compose"] = "stack"
+    literal: bool = False
+
+    def unknown(self, node: Node) -> bool:
+        """Whether a text is not known yet, because of the variables in it."""
+        return self.literal and isinstance(node.value, str) and ("$" in node.value or "{{" in node.value)
 
     def absolute(self, path: str) -> str:
         """An absolute path from one of the file; `~` is the caller's home."""
@@ -60,7 +66,7 @@ def made_list(node: Node, _: Context) -> Node:
 
 def argv(node: Node, ctx: Context) -> Node:
     """A command: text is split as a shell would, a list stays."""
-    if not isinstance(node.value, str):
+    if not isinstance(node.value, str) or ctx.unknown(node):
         return node
     if node.value.isalnum():
         return node.made([node])
@@ -121,6 +127,8 @@ def hosts(node: Node, ctx: Context) -> Node:
     if not node.is_list:
         return node
     found: dict[str, Node] = {}
+    if any(ctx.unknown(item) for item in node.list):
+        return node
     for item in node.list:
         text = item.value if isinstance(item.value, str) else ""
         name, mark, address = text.partition("=") if "=" in text else text.partition(":")

@@ -67,7 +67,8 @@ class _Work:
                 self.report.problem(folder, f"no folder {shorten(folder.value)!r}", f"looked for {start}")
                 return
         variables = self.files.within(self.scope.variables, self.env_files(env_files, start))
-        inner = replace(self.scope, folder=start, variables=variables, entry=entry)
+        known = self.files.known(there, variables, self.scope.known)
+        inner = replace(self.scope, folder=start, variables=variables, known=known, entry=entry)
         tree = self.files.model(there, inner)
         if tree is not None:
             self.take(tree)

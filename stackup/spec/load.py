@@ -92,8 +92,7 @@ def load_text(
 
 
 def _loaded(found: Project, files: Files, report: Report) -> Loaded:
-    scope = Scope(found.folder, found.variables)
-    name = _name(found, files, scope, report)
+    scope, name = _scope(found, files, report)
     tree = files.tree(found.files, scope)
     if tree is None:
         report.finish()
@@ -126,7 +125,7 @@ def _stack(
 ) -> tuple[Stack, Origins, Reading]:
     ctx = Context(found.folder, found.environment, report)
     active, inactive = profiles.split(normalise.normalise(tree, ctx, off), off)
-    environment.resolve(active, ctx)
+    environment.resolve(active, ctx, found.variables)
     inherit.healthchecks(active)
     origins = Origins()
     reading = Reading(report, origins)
@@ -143,12 +142,16 @@ def _stack(
     return stack, origins, reading
 
 
-def _name(found: Project, files: Files, scope: Scope, report: Report) -> str:
-    """Known before all else: COMPOSE_PROJECT_NAME is a variable."""
-    said = [node for file in found.files for node in files.top(file, scope, "name")]
-    name = project.named(found, said, report)
+def _scope(found: Project, files: Files, report: Report) -> tuple[Scope, str]:
+    """What is known before all else: `vars`, which the name may hold, and the name, which is a variable."""
+    said = files.top(found.files, "name")
+    vars_first = any("{{" in root.items["name"].text for _, root in said)
+    known = files.known(found.files, found.variables, files.given) if vars_first else files.given
+    scope = Scope(found.folder, found.variables, known)
+    nodes = [files.substituted(root, scope, file).items["name"] for file, root in said]
+    name = project.named(found, nodes, report)
     found.variables.set("COMPOSE_PROJECT_NAME", name, "the stack's name")
-    return name
+    return replace(scope, known=files.known(found.files, found.variables, files.given)), name
 
 
 def _without_effect(stack: Stack, origins: Origins, report: Report) -> None:

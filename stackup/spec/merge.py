@@ -18,8 +18,6 @@ from stackup.spec.report import Report
 Merger = Callable[[Node, Node, Report], Node]
 Rules = Mapping[str, "Merger | Rules"]
 
-_KINDS: Mapping[type, str] = {dict: "a mapping", list: "a list"}
-
 
 def merge(base: Node, over: Node, report: Report, rules: Merger | Rules | None = None) -> Node:
     """`base` with `over` laid over it: whole trees, or what stands at one path, then with the `rules` of that path."""
@@ -38,10 +36,8 @@ def merge(base: Node, over: Node, report: Report, rules: Merger | Rules | None =
     if base.is_list and over.is_list:
         return _appended(base, over, report)
     if isinstance(base.value, dict | list):
-        kind = _KINDS.get(type(over.value), "a single value")
-        report.problem(
-            over, f"cannot override {report.dotted(over.path)}: {kind} here, {_KINDS[type(base.value)]} at {base.place}"
-        )
+        kind = "mapping" if base.is_map else "list"
+        report.problem(over, f"cannot override the {kind} at {base.place} with {over.describe()}")
     return over
 
 

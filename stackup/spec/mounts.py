@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from stackup.spec.forms import Context, take
 from stackup.spec.nodes import Node, shorten
@@ -14,6 +15,7 @@ _BIND_OPTIONS = {
 }  # fmt: skip
 _HARMLESS = ("noexec", "nosuid", "nodev", "rw")
 _BIND_MARKS = (".", "/", "~")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 def volumes(node: Node, ctx: Context) -> Node:
@@ -27,12 +29,15 @@ def _mount(item: Node, ctx: Context) -> Node | None:
     if item.is_map:
         return _long(item, ctx)
     if isinstance(item.value, str):
-        return _short(item, ctx)
+        return item if ctx.unknown(item) else _short(item, ctx)
     ctx.report.problem(item, f"expected a volume as in 'data:/data', found {item.describe()}")
     return None
 
 
 def _short(item: Node, ctx: Context) -> Node | None:
+    if _WINDOWS.match(item.value):
+        ctx.report.problem(item, f"{shorten(item.value)!r} begins with a path of Windows", "as in './src:/app'")
+        return None
     parts = item.value.split(":")
     source, target = (parts[0], parts[1]) if len(parts) > 1 else ("", parts[0])
     if len(parts) > 3 or not target or (len(parts) > 1 and not source):

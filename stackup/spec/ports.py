@@ -24,11 +24,15 @@ class _Wrong(Exception):
 
 
 def ports(node: Node, ctx: Context) -> Node:
-    """A list of `{target, published, protocol, host_ip}`, published 0 where any free port will do."""
+    """A list of `{target, published, protocol, host_ip}`: published 0 where any free port will do, host_ip where one is
+    named. The others are published on LOOPBACK, but an override may still say where."""
     if not node.is_list:
         return node
     found: list[Node] = []
     for item in node.list:
+        if ctx.unknown(item):
+            found.append(item)
+            continue
         try:
             if item.is_map:
                 found.extend(_long(item, ctx))
@@ -47,6 +51,9 @@ def expose(node: Node, ctx: Context) -> Node:
         return node
     found: list[Node] = []
     for item in node.list:
+        if ctx.unknown(item):
+            found.append(item)
+            continue
         try:
             if not isinstance(item.value, str) and type(item.value) is not int:
                 raise _Wrong(f"expected a port, found {item.describe()}")
@@ -59,7 +66,7 @@ def expose(node: Node, ctx: Context) -> Node:
 
 def _short(item: Node) -> list[Node]:
     text, protocol = _protocol(item.text)
-    address = LOOPBACK
+    address = None
     if text.startswith("["):
         address, _, text = text[1:].partition("]:")
     elif text.count(":") >= 2:
@@ -74,12 +81,15 @@ def _short(item: Node) -> list[Node]:
                 f"a range of host ports for one container port in {item.text!r} is not built yet", "name one host port"
             )
         raise _Wrong(f"the ranges in {item.text!r} differ in length: {len(published)} and {len(targets)}")
-    _address(address)
+    if address is not None:
+        _address(address)
     return [_entry(item, t, p, protocol, address) for t, p in zip(targets, published, strict=True)]
 
 
-def _entry(item: Node, target: int, published: int, protocol: str, address: str) -> Node:
-    made = {"target": target, "published": published, "protocol": protocol, "host_ip": address}
+def _entry(item: Node, target: int, published: int, protocol: str, address: str | None) -> Node:
+    made: dict[str, object] = {"target": target, "published": published, "protocol": protocol}
+    if address is not None:
+        made["host_ip"] = address
     return item.made({key: item.made(value) for key, value in made.items()})
 
 
