@@ -44,7 +44,8 @@ def _read(layer: Layer, base: oci.Document, sources: Sources) -> tuple[oci.Docum
             found = copy.read(layer, sources.folder, sources.digester)
             return copy.instruction(layer, found), found
         case Template():
-            return template.instruction(layer), template.read(layer, sources.folder, sources.digester)
+            found = template.read(layer, sources.folder, sources.digester)
+            return template.instruction(layer, found), found
         case File():
             return file.instruction(layer), Inputs()
         case Run():

@@ -195,6 +195,37 @@ def test_templates_are_rendered_strictly_in_a_sandbox(tmp_path: Path) -> None:
         assert caught.value.place is not None and (caught.value.place.file, caught.value.place.line) == (source, line)
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nothing", ""), ("{{ vars.a }}{% if vars . b %}", "ab"), ("{{ vars['a'] }} {{ vars[ \"b\" ] }}", "ab"),
+        ("vars.c in plain text, myvars.a, vars2.a", "c"), ("{{ vars.gone }}", ""), ("{{ vars }}", "abc"),
+        ("{{ vars[x] }}{{ vars.a }}", "abc"), ("{% set v = vars %}{{ v.a }}", "abc"), ("{{ vars.get('a') }}", "abc"),
+        ("{% for k in vars %}", "abc"), ("{{ vars.items() }}", "abc"), ("{{ vars['a\\'b'] }}", "abc"),
+        ("{{ vars\n.a }}", "a"), ("{{ x.vars.b }}", "b"), ("{{ vars['a' ~ 'b'] }}", "abc"),
+    ],
+)  # fmt: skip
+def test_the_variables_that_a_template_names(text: str, named: str) -> None:
+    from stackup.builder.layers.template import named_in
+
+    assert "".join(named_in(text, {"a": 1, "b": 2, "c": 3})) == named
+
+
+def test_a_variable_that_a_template_does_not_name_changes_nothing(tmp_path: Path) -> None:
+    from stackup.builder import cache, steps
+    from stackup.builder.inputs import Digester
+    from stackup.builder.store.graph import reading
+
+    project(tmp_path, {"t": "{{ vars.who }}"})
+    with reading(None) as graph:
+        sources = steps.Sources(str(tmp_path), graph, Digester(graph))
+        keys = [
+            cache.key(steps.prepare(Template(source="t", target="/t", vars=vars), {}, sources), "")
+            for vars in ({"who": "you"}, {"who": "you", "other": 1}, {"who": "me"})
+        ]
+    assert keys[0] == keys[1] != keys[2]
+
+
 # host
 
 
