@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stackup.errors import BadInput
 from stackup.spec.report import Report
@@ -27,8 +26,7 @@ _EXAMPLE = """write one, for example:
       hello: {image: hello, command: [sh, -c, "echo hello; sleep 1000"]}"""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A file of the project: where it lies (absolute; "-" is the standard input) and what messages call it."""
 
     path: str
@@ -80,8 +78,20 @@ def _given(folder: str, name: str, said_by: str) -> File:
         hint = f"for another folder: stackup -C {name} ..." if said_by == "-f" else None
         raise BadInput(f"{name or path} is a folder", hint=hint or f"{said_by} names files")
     if not os.path.exists(path):
-        raise BadInput(f"no file {name}", hint=f"{said_by} names a stack file; looked for {path}")
+        raise BadInput(f"no file {name}", hint=f"{near(path)}{said_by} names a stack file; looked for {path}")
     return File(path, name)
+
+
+def near(path: str) -> str:
+    """`did you mean 'stack.yaml'? ` where a file of nearly this name lies in its folder, else nothing."""
+    import difflib
+
+    folder, name = os.path.split(path)
+    try:
+        found = difflib.get_close_matches(name, os.listdir(folder), 1)
+    except OSError:
+        return ""
+    return f"did you mean {found[0]!r}? " if found else ""
 
 
 def upward(folder: str, report: Report, shown_from: str | None = None) -> tuple[File, ...]:

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stackup.errors import Place
-from stackup.spec import dotenv
 from stackup.spec.decoding import MAX_BYTES, decode
 from stackup.spec.discover import File
-from stackup.spec.interpolate import Use
 from stackup.spec.report import Report
-from stackup.spec.sources import Variable
 
 if TYPE_CHECKING:
+    from stackup.spec.interpolate import Use
+    from stackup.spec.sources import Variable
     from stackup.spec.templating import Expressions
 
 ENVIRONMENT = "the environment"
@@ -40,6 +39,8 @@ class Variables:
             self._read(file, report or Report())
 
     def _read(self, file: File, report: Report) -> None:
+        from stackup.spec import dotenv  # where there is no such file, its price is not paid
+
         text = decode(file.read(MAX_BYTES + 1), file.shown)
         entries = dotenv.parse(text, file.shown, self.get, report)
         self._files |= {name: (entry.value, entry.where) for name, entry in entries.items()}
@@ -73,6 +74,8 @@ class Variables:
 
     def mention(self, use: Use) -> None:
         """Remember that a file uses a variable. The first default and the first alternative that are seen stay."""
+        from stackup.spec.sources import Variable
+
         known = self._used.get(use.name) or Variable(name=use.name)
         kind = use.operator[-1:]
         value, where = self.get(use.name) or (None, None)
