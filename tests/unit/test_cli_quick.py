@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from stackup.cli import app, quick
-from stackup.cli.settings import name_in
+from stackup.cli.settings import Settings, name_in
 from stackup.engine import verbs
 from stackup.engine.views import ExitStatus, StackRow, UpResult
 from stackup.planner.plan import Plan
 from stackup.spec.discover import derived_name
 
-from .cli_values import PORT, replica
+from .cli_values import PORT, replica, run
 
 HEAVY = ("typer", "rich", "yaml", "networkx", "pydantic", "pydantic_core", "pyroute2", "jinja2", "asyncio", "click")
 
@@ -122,3 +122,98 @@ def test_the_quick_globals_are_typers(up: None, monkeypatch: pytest.MonkeyPatch)
     quick.run(line.split())
     app.run(line.split())
     assert seen[0] == seen[1] and seen[0].files == ("b", "e") and seen[0].sets == ("i=j", "k=l")
+
+
+# The stack's name, as `ps` finds it and as `up` does.
+
+ALIKE = """images: {app: {layers: [{file: {target: /a, content: b}}]}}
+services: {web: {image: app}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "line", "environment", "name"),
+    [
+        ({"stack.yaml": ALIKE}, "", {}, "shop"),
+        ({"stack.yaml": f"name: a\n{ALIKE}"}, "", {}, "a"),
+        ({"stack.yaml": f"name: a\n{ALIKE}"}, "-p given", {"COMPOSE_PROJECT_NAME": "b"}, "given"),
+        ({"stack.yaml": f"name: a\n{ALIKE}"}, "", {"COMPOSE_PROJECT_NAME": "b"}, "b"),
+        ({"stack.yaml": f"name: a\n{ALIKE}"}, "", {"COMPOSE_PROJECT_NAME": ""}, "a"),
+        ({"stack.yaml": f"name: a\n{ALIKE}", ".env": "COMPOSE_PROJECT_NAME=b\n"}, "", {}, "b"),
+        ({"stack.yaml": f"name: a\n{ALIKE}", ".env": "COMPOSE_PROJECT_NAME=$X\nX=late\n"}, "", {"X": "b"}, "b"),
+        ({"stack.yaml": ALIKE, ".env": "COMPOSE_PROJECT_NAME=b", "e": "A=1"}, "--env-file e", {}, "shop"),
+        ({"stack.yaml": ALIKE, "e": "COMPOSE_PROJECT_NAME=b"}, "--env-file e", {}, "b"),
+        ({"stack.yaml": ALIKE, "e": "COMPOSE_PROJECT_NAME=b"}, "", {"COMPOSE_ENV_FILES": "e"}, "b"),
+        ({"stack.yaml": ALIKE, ".env": "COMPOSE_PROJECT_NAME=b"}, "", {"COMPOSE_DISABLE_ENV_FILE": "1"}, "shop"),
+        ({"compose.yaml": "name: a\nservices: {}\n", "x.yaml": ALIKE}, "-f compose.yaml -f x.yaml", {}, "a"),
+        ({"a.yaml": f"name: a\n{ALIKE}", "b.yaml": "name: b\n"}, "-f a.yaml -f b.yaml", {}, "b"),
+        ({"a.yaml": f"name: a\n{ALIKE}", "b.yaml": "x-a: 1\n"}, "-f a.yaml -f b.yaml", {}, "a"),
+        ({"a.yaml": f"name: a\n{ALIKE}", "stack.yaml": "name: b\n"}, "", {"COMPOSE_FILE": "a.yaml"}, "a"),
+        ({"a.yaml": ALIKE, ".env": "COMPOSE_FILE=a.yaml\n"}, "", {}, "shop"),
+        ({"sub/a.yaml": ALIKE}, "-f sub/a.yaml", {}, "sub"),
+        ({"sub/a.yaml": ALIKE}, "-f sub/a.yaml --project-directory .", {}, "shop"),
+        ({"sub/a.yaml": ALIKE, "sub/.env": "COMPOSE_PROJECT_NAME=b"}, "-f sub/a.yaml", {}, "b"),
+        ({"stack.yaml": ALIKE, "stack.override.yaml": "name: over\n"}, "", {}, "over"),
+        ({"stack.yaml": ALIKE, "stack.override.yaml": "name: over\n"}, "-f stack.yaml", {}, "shop"),
+        ({"stack.yaml": ALIKE, "sub/x": ""}, "-C sub", {}, "shop"),
+    ],
+)  # fmt: skip
+def test_the_name_is_known_without_yaml(
+    files: dict[str, str], line: str, environment: dict[str, str], name: str, project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = spread(files, line, environment, project, monkeypatch)
+    assert settings.quick_stack() == settings.load().stack.name == name
+
+
+@pytest.mark.parametrize(
+    ("files", "line", "environment", "name"),
+    [
+        ({"stack.yaml": f"name: ${{X}}\n{ALIKE}"}, "", {"X": "b"}, "b"),
+        ({"stack.yaml": f"name: ${{X:-c}}\n{ALIKE}", ".env": "X=b\n"}, "", {}, "b"),
+        ({"stack.yaml": f'name: "{{{{ vars.x }}}}"\nvars: {{x: c}}\n{ALIKE}'}, "--set x=b", {}, "b"),
+        ({"stack.yaml": f"name: a\n{ALIKE}---\nname: b\n"}, "", {}, "b"),
+        ({"stack.yaml": f"name:\n{ALIKE}"}, "", {}, "shop"),
+        ({"stack.yaml": f"name: a\n{ALIKE}", "stack.override.yaml": "name: ${X-}\n"}, "", {}, "a"),
+        ({"stack.yaml": f"name: a\n{ALIKE}", "stack.override.yaml": "name: !reset\n"}, "", {}, "a"),
+        ({"stack.yaml": f"x: &x shop\n{ALIKE}".replace("x:", "x-x:", 1) + "name: *x\n"}, "", {}, "shop"),
+    ],
+)  # fmt: skip
+def test_the_name_is_the_loaders_where_it_is_not_plain(
+    files: dict[str, str], line: str, environment: dict[str, str], name: str, project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings = spread(files, line, environment, project, monkeypatch)
+    assert settings.quick_stack() is None and settings.stack() == name
+
+
+def spread(
+    files: dict[str, str], line: str, environment: dict[str, str], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    (project / "stack.yaml").unlink()
+    for path, text in files.items():
+        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).write_text(text)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    parsed = quick._globals([*line.split(), "ps"])
+    assert parsed is not None
+    return parsed[0]
+
+
+def test_what_is_wrong_with_an_env_file_is_the_loaders_to_say(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".env").write_text("A='1\n")
+    settings = Settings()
+    assert settings.quick_stack() is None
+    ran = run(capsys, "ps")
+    assert ran.status == 2 and ran.err.startswith(".env:1:3: ")
+
+
+def test_a_variable_of_the_project_may_stand_in_its_env_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".env").write_text("COMPOSE_PARALLEL_LIMIT=3\n")
+    assert Settings().variable("COMPOSE_PARALLEL_LIMIT") == "3"
+    monkeypatch.setenv("COMPOSE_PARALLEL_LIMIT", "4")
+    assert Settings().variable("COMPOSE_PARALLEL_LIMIT") == "4"
+    assert Settings().variable("COMPOSE_MENU") is None
