@@ -33,7 +33,8 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "ports": ports.ports,
     "tmpfs": forms.made_list,
     "env_file": forms.files,
-    "label_file": forms.made_list,
+    "label_file": forms.paths,
+    "build": forms.build,
     **later.SERVICE,
 }
 

@@ -171,6 +171,23 @@ def files(node: Node, ctx: Context) -> Node:
     return node.made([long(item) for item in (node.list if node.is_list else [node])])
 
 
+def paths(node: Node, ctx: Context) -> Node:
+    """`label_file`: a path or a list -> a list."""
+    listed = made_list(node, ctx)
+    if not listed.is_list:
+        return listed
+    return listed.made([i.made(ctx.rebased(i.value)) if isinstance(i.value, str) else i for i in listed.list])
+
+
+def build(node: Node, ctx: Context) -> Node:
+    """A folder -> `{context}`."""
+    if not node.is_map:
+        return node.made({"context": node.made(node.value)}) if isinstance(node.value, str) else node
+    items = dict(node.items)
+    apply(items, {"args": pairs, "labels": pairs, "additional_contexts": pairs, "extra_hosts": hosts}, ctx)
+    return node.made(items)
+
+
 def healthcheck(node: Node, _: Context) -> Node:
     """`test` text -> `[CMD-SHELL, text]`."""
     test = node.items.get("test")

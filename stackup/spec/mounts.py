@@ -15,7 +15,7 @@ _BIND_OPTIONS = {
 }  # fmt: skip
 _HARMLESS = ("noexec", "nosuid", "nodev", "rw")
 _BIND_MARKS = (".", "/", "~")
-_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_WINDOWS = re.compile(r"[A-Za-z]:\\|\\\\|[A-Za-z]:/[^:]*:/")
 
 
 def volumes(node: Node, ctx: Context) -> Node:
