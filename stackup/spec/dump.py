@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
-from stackup.spec import units
+from stackup.spec import substitute, units
 from stackup.spec.layers import Layer
 from stackup.spec.model import Healthcheck, Image, Loaded, Network, Path, Restart, Service, Volume, VolumeMount
 from stackup.values import is_default
@@ -48,8 +48,8 @@ def _put(made: Any, path: Path, value: Any) -> None:
 
 
 def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
-    """The text of `document`, ending in a newline."""
-    made = document(loaded)
+    """The text of `document`, ending in a newline. What would be a variable in it is written so that it is none."""
+    made = document(loaded) if loaded.raw is not None else _escaped(document(loaded))
     if format == "json":
         return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     import yaml
@@ -71,6 +71,15 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
     Dumper.add_representer(str, text)
     text_of: str = yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text_of
+
+
+def _escaped(value: Any) -> Any:
+    """Values only: keys are never looked at for variables."""
+    if isinstance(value, str):
+        return substitute.escape(value, "stack")
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _fields(value: Any, forms: Mapping[str, Callable[[Any], Any]] = {}) -> dict[str, Any]:
