@@ -15,12 +15,13 @@ from stackup.errors import Interrupted, Unsupported
 
 def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreground: bool = False) -> int:
     """Returns when all operations are done; with `foreground` after Ctrl-C."""
+    from stackup.cli import conduct
     from stackup.cli.render import text
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
     refuse_paths(services, settings, "up")
-    loaded = settings.load()
+    loaded = settings.load(services)
     if os.geteuid() != 0:
         raise Unsupported(
             "only root can run services yet",
@@ -31,7 +32,9 @@ def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreg
     began = time.time()
     try:
         with reporter(settings.quiet) as report:
-            result = verbs.up(settings.root_path(), loaded, services, wait=wait, report=report)
+            result = verbs.up(
+                settings.root_path(), loaded, services, wait=wait, conduct=conduct.of(settings), report=report
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted; what was done stands", hint="`stackup up` goes on from here, `stackup down` takes it away"
@@ -41,20 +44,24 @@ def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreg
     for port in result.published:
         print(text.published_line(port))
     if foreground:
-        return _foreground(settings, stack.name, services, began)
+        return _foreground(settings, stack.name, services or tuple(stack.services), began)
     return 0
 
 
 def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:
-    """Follow logs until everything has ended (the worst end is the status), or Ctrl-C: stop; Ctrl-C again kills."""
+    """Follow logs until these have ended (the worst end is the status), or Ctrl-C: stop them; Ctrl-C again kills."""
     from stackup.cli.look import follow_logs
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
     root = settings.root_path()
+    rows = [r for r in verbs.ps(root, stack) if r.service in services and r.id is not None]
+    services = tuple(dict.fromkeys(r.service for r in rows))
+    if not services:
+        return 0
     try:
-        follow_logs(root, stack, services, verbs.ps(root, stack), follow=True, since=since, until_ended=True)
-        ends = [r.exit_code for r in verbs.ps(root, stack) if not services or r.service in services]
+        follow_logs(root, stack, services, rows, follow=True, since=since, until_ended=True)
+        ends = [r.exit_code for r in verbs.ps(root, stack) if r.service in services]
         if ends and not settings.quiet:
             output.say("all services have ended")
         return 1 if any(ends) else 0
@@ -91,12 +98,13 @@ def down(settings: Settings, *, volumes: bool = False) -> int:
 
 def plan(settings: Settings, services: Sequence[str], format: Format = "text", *, detailed: bool = False) -> int:
     """Show what `up` would do."""
+    from stackup.cli import conduct
     from stackup.engine import verbs
 
     refuse_paths(services, settings, "plan")
-    loaded = settings.load()
+    loaded = settings.load(services)
     check_services(services, loaded.stack.services, settings, "plan")
-    found = verbs.plan(settings.root_path(), loaded, services)
+    found = verbs.plan(settings.root_path(), loaded, services, conduct.of(settings))
     if format == "json":
         from stackup.cli.render import json
 
@@ -105,4 +113,6 @@ def plan(settings: Settings, services: Sequence[str], format: Format = "text", *
         print(found.text() or f"nothing to do: {loaded.stack.name} is as the file says")
         for note in found.notes:
             print(f"note: {note}")
+        for address, why in found.left_alone.items():
+            print(output.style(f"left alone: {address} ({why})", "dim"))
     return found.detailed_status if detailed else 0

@@ -65,16 +65,19 @@ def build(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
 ) -> int:
     """Build images of the file (all where none is named) and print their digests. Needs no running supervisor."""
+    from stackup.cli import conduct
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
     settings = settings_of(context)
     refuse_paths(images or (), settings, "build", "images")
-    loaded = settings.load()
+    loaded = settings.load(images or ())
     keys = _image_keys(loaded.stack, images or [])
     try:
         with reporter(settings.quiet) as report:
-            built = verbs.build(settings.root_path(), loaded, keys, no_cache=no_cache, report=report)
+            built = verbs.build(
+                settings.root_path(), loaded, keys, no_cache=no_cache, conduct=conduct.of(settings), report=report
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise Interrupted("interrupted; finished layers are kept", hint="`stackup build` goes on from here") from None
     for key, digest in built.items():

@@ -33,18 +33,22 @@ _VERBS = {
 
 
 async def walk(
-    plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None = None
+    plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None = None, limit: int = 0
 ) -> dict[str, Outcome]:
-    """The outcome of every operation, by the id of its node."""
-    return await _Walk(plan, perform, report, withdrawn).run()
+    """The outcome of every operation, by the id of its node. `limit`: so many at a time, waits not counted; 0: all."""
+    return await _Walk(plan, perform, report, withdrawn, limit).run()
 
 
 class _Walk:
-    def __init__(self, plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None) -> None:
+    def __init__(
+        self, plan: Plan, perform: Perform, report: Reporter, withdrawn: asyncio.Event | None, limit: int
+    ) -> None:  # fmt: skip
         self._operations = {n.id: n.operation for n in plan.nodes}
         self._perform = perform
         self._report = report
         self._withdrawn = withdrawn
+        self._limit = limit
+        self._busy: set[str] = set()
         self._left = {n.id: {a for a in n.after if a in self._operations} for n in plan.nodes}
         self._dependents: dict[str, list[str]] = {n.id: [] for n in plan.nodes}
         for key, needs in self._left.items():
@@ -62,7 +66,7 @@ class _Walk:
         """One operation begins at a turn of the loop, in the order of the plan: the first container's process is made,
         by the spawner, while we make the second container, and not after all of them."""
         while len(self._outcomes) < len(self._operations):
-            if self._ready:
+            if self._ready and self._room():
                 self._begin(self._keys[heapq.heappop(self._ready)])
                 await asyncio.sleep(0)
             else:
@@ -70,9 +74,17 @@ class _Walk:
                 await self._moved.wait()
         return {key: self._outcomes[key] for key in self._operations}
 
+    def _room(self) -> bool:
+        """May the next one begin? A wait does nothing, so it is not counted."""
+        if not self._limit or len(self._busy) < self._limit:
+            return True
+        return isinstance(self._operations[self._keys[self._ready[0]]], operations.AwaitService)
+
     def _begin(self, key: str) -> None:
         if self._withdrawn is not None and self._withdrawn.is_set():
             return self._end(key, "withdrawn")
+        if not isinstance(self._operations[key], operations.AwaitService):
+            self._busy.add(key)
         task = asyncio.ensure_future(self._one(key))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -111,6 +123,7 @@ class _Walk:
         self._outcomes[key] = Outcome(
             operation=operation.kind, resource=address, result=result, error=error, hint=hint  # type: ignore[arg-type]
         )  # fmt: skip
+        self._busy.discard(key)
         self._moved.set()
         if result == "failed":
             self._causes[key] = address

@@ -32,18 +32,24 @@ def with_dependencies(desired: Desired, services: Collection[str]) -> frozenset[
     return frozenset(found)
 
 
-def merge(desired: Desired, before: Desired | None, services: Collection[str]) -> Desired:
+def merge(
+    desired: Desired, before: Desired | None, services: Collection[str], left: Collection[str] = ()
+) -> Desired:  # fmt: skip
     """The new wish of a stack after `up SERVICES...`.
 
     What was named (with its dependencies) is as `desired` says; other services stay as they were wished before, and
-    those that were never brought up are not wished yet.
+    those that were never brought up are not wished yet. `left`: services that `desired` lacks and that run on as they
+    are (a profile is off, or orphans stay), with the volumes that they mount.
     """
+    was = before.services if before else {}
+    on = {name: was[name] for name in was if name in left and name not in desired.services}
+    if before and on:
+        mounted = {m.source for one in on.values() for m in one.service.volumes}
+        volumes = {key: v for key, v in before.volumes.items() if key in mounted}
+        desired = replace(desired, volumes={**volumes, **desired.volumes})
     if not services:
-        return desired
+        return replace(desired, services={**desired.services, **on}) if on else desired
     chosen = with_dependencies(desired, services)
-    kept = {
-        name: service for name, service in (before.services.items() if before else ())
-        if name not in chosen and name in desired.services
-    }  # fmt: skip
+    kept = {name: service for name, service in was.items() if name not in chosen and name in desired.services}
     wished = {n: s for n, s in desired.services.items() if n in chosen} | kept
-    return replace(desired, services={n: wished[n] for n in desired.services if n in wished})
+    return replace(desired, services={n: wished[n] for n in desired.services if n in wished} | on)

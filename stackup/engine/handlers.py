@@ -90,7 +90,8 @@ class Handlers:
             self.world.networks.look()
             if not plan.empty:
                 self.world.networks.ports.exchange(self.world, wish)
-            outcomes = await self._apply(plan, performer, request)
+            limit = int(request.arguments.get("parallel") or 0)
+            outcomes = await self._apply(plan, performer, request, limit)
             good = all(o.result == "done" for o in outcomes)
             if good:
                 records.finish_generation(desired.stack, number)
@@ -179,9 +180,9 @@ class Handlers:
 
     # Helpers
 
-    async def _apply(self, plan: Plan, performer: Performer, request: Request) -> list[Outcome]:
+    async def _apply(self, plan: Plan, performer: Performer, request: Request, limit: int = 0) -> list[Outcome]:
         try:
-            return list((await walk(plan, performer, request.report, request.withdrawn)).values())
+            return list((await walk(plan, performer, request.report, request.withdrawn, limit)).values())
         finally:
             await self.world.networks.settle()
 

@@ -11,6 +11,7 @@ from stackup import paths
 from stackup.engine import client, generations, notes, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost
+from stackup.engine.conduct import USUAL, Conduct
 from stackup.engine.observe import Machine
 from stackup.engine.views import Outcome, Published, UpResult
 from stackup.errors import Conflict, NotFound, StackupError
@@ -28,6 +29,8 @@ from stackup.values import from_plain, to_plain
 if TYPE_CHECKING:
     from stackup.runtime.cgroups.driver import Driver
 
+_BUILDS = 2  # images at a time
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -39,13 +42,16 @@ class Drawn:
     warnings: tuple[str, ...] = ()
 
 
-def draw(host: Host | None, loaded: Loaded, services: Sequence[str] = (), connection: Client | None = None) -> Drawn:
+def draw(
+    host: Host | None, loaded: Loaded, services: Sequence[str] = (), connection: Client | None = None,
+    conduct: Conduct = USUAL,
+) -> Drawn:  # fmt: skip
     """Wish and snapshot -> plan. Writes nothing; `host` None: there is no root yet."""
     from stackup.planner import graph
 
     desired = graph.desired(loaded)
     _known(desired, services)
-    options = Options(services=tuple(services))
+    options = Options(services=tuple(services), remove_orphans=not conduct.keep_orphans)
     half = _machine(host, desired.stack, connection)
     keys = [a.removeprefix("image:") for a in desired.order if a.startswith("image:") and a in scope(desired, options)]
     observed = observe.assemble(
@@ -88,10 +94,12 @@ def _cgroups(host: Host) -> Driver | None:
         return None
 
 
-def build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:
+def build(
+    host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, conduct: Conduct = USUAL, report: Reporter
+) -> Mapping[str, str]:
     """Build images of the file; image key -> manifest digest."""
     with _alone(host, loaded.stack.name, "build", report):
-        return _build(host, loaded, images, no_cache=no_cache, report=report)
+        return _build(host, loaded, images, no_cache=no_cache, conduct=conduct, report=report)
 
 
 @contextmanager
@@ -110,7 +118,9 @@ def _alone(host: Host, stack: str, verb: str, report: Reporter) -> Iterator[None
         yield
 
 
-def _build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, report: Reporter) -> Mapping[str, str]:
+def _build(
+    host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool, conduct: Conduct, report: Reporter
+) -> Mapping[str, str]:
     from stackup.builder import build as builder
     from stackup.engine.steps import Runner
 
@@ -121,11 +131,13 @@ def _build(host: Host, loaded: Loaded, images: Sequence[str], *, no_cache: bool,
     with Runner(host) as runner:
         return builder.build(
             host, loaded.stack, images or tuple(loaded.stack.images), runner=runner, report=report,
-            no_cache=no_cache, origins=loaded.origins,
+            no_cache=no_cache, origins=loaded.origins, jobs=min(_BUILDS, conduct.parallel or _BUILDS),
         )  # fmt: skip
 
 
-def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, report: Reporter) -> UpResult:
+def up(
+    host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, conduct: Conduct = USUAL, report: Reporter
+) -> UpResult:  # fmt: skip
     """The whole flow. Where the stack was changed by somebody else meanwhile, everything is planned again, once."""
     from stackup.runtime import spawning
 
@@ -136,34 +148,34 @@ def up(host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, repor
     connection: Client | None = None
     try:
         connection = client.ensure(host)  # one for all of it: without stacks it leaves when nobody is there
-        drawn, digests = _draw_and_build(host, loaded, services, connection, report)
+        drawn, digests = _draw_and_build(host, loaded, services, connection, conduct, report)
         try:
-            return _run_half(connection, drawn, digests, services, wait, report)
+            return _run_half(connection, drawn, digests, services, wait, conduct, report)
         except (Conflict, Lost) as error:
             if isinstance(error, Lost):
                 connection.close()
                 connection = client.ensure(host)
-            drawn, digests = _draw_and_build(host, loaded, services, connection, report)
-            return _run_half(connection, drawn, digests, services, wait, report)
+            drawn, digests = _draw_and_build(host, loaded, services, connection, conduct, report)
+            return _run_half(connection, drawn, digests, services, wait, conduct, report)
     finally:
         if connection:
             connection.close()
 
 
 def _draw_and_build(
-    host: Host, loaded: Loaded, services: Sequence[str], connection: Client, report: Reporter
+    host: Host, loaded: Loaded, services: Sequence[str], connection: Client, conduct: Conduct, report: Reporter
 ) -> tuple[Drawn, Mapping[str, str]]:
     with _alone(host, loaded.stack.name, "up", report):
-        drawn = draw(host, loaded, services, connection)
+        drawn = draw(host, loaded, services, connection, conduct)
         for note in drawn.warnings:
             report(Warned("", note))
-        return drawn, _build_half(host, loaded, drawn, report)
+        return drawn, _build_half(host, loaded, drawn, conduct, report)
 
 
-def _build_half(host: Host, loaded: Loaded, drawn: Drawn, report: Reporter) -> Mapping[str, str]:
+def _build_half(host: Host, loaded: Loaded, drawn: Drawn, conduct: Conduct, report: Reporter) -> Mapping[str, str]:
     """Build what the plan says. Reference -> digest of every image the wish names."""
     keys = [o.name for o in drawn.plan.operations if isinstance(o, BuildImage)]
-    built = _build(host, loaded, keys, no_cache=False, report=report) if keys else {}
+    built = _build(host, loaded, keys, no_cache=False, conduct=conduct, report=report) if keys else {}
     found = {r: d for r, d in drawn.observed.foreign.items() if d}
     for key, image in drawn.desired.images.items():
         seen = drawn.observed.images.get(key)
@@ -174,13 +186,15 @@ def _build_half(host: Host, loaded: Loaded, drawn: Drawn, report: Reporter) -> M
 
 
 def _run_half(
-    connection: Client, drawn: Drawn, digests: Mapping[str, str], services: Sequence[str], wait: bool, report: Reporter
-) -> UpResult:
+    connection: Client, drawn: Drawn, digests: Mapping[str, str], services: Sequence[str], wait: bool,
+    conduct: Conduct, report: Reporter,
+) -> UpResult:  # fmt: skip
     by_key = {k: digests[i.reference] for k, i in drawn.desired.images.items() if i.reference in digests}
     plan = drawn.plan.resolve(by_key, drawn.observed).run_half()
     pinned = generations.pin(drawn.desired, digests)
     reply = connection.request(
-        "up", desired=to_plain(pinned), plan=to_plain(plan), services=list(services), wait=wait, report=report
+        "up", desired=to_plain(pinned), plan=to_plain(plan), services=list(services), wait=wait,
+        parallel=conduct.parallel, report=report,
     )  # fmt: skip
     return _result(drawn.plan, reply)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from stackup import events, paths
 from stackup.engine import client
+from stackup.engine.conduct import USUAL, Conduct
 from stackup.engine.views import ExitStatus, Inspected, Outcome, Replica, StackRow, StatsRow, UpResult
 from stackup.errors import NotFound, StackupError
 from stackup.events import Reporter
@@ -30,28 +31,32 @@ if TYPE_CHECKING:
     from stackup.spec.model import Loaded
 
 
-def plan(root: str, loaded: Loaded, services: Sequence[str] = ()) -> Plan:
+def plan(root: str, loaded: Loaded, services: Sequence[str] = (), conduct: Conduct = USUAL) -> Plan:
     """What `up` would do and why. Writes nothing; works with no supervisor and no root folder, too."""
     from stackup.engine import planning
 
     host = paths.find_root(root)
     connection = client.connect(host) if host else None
     with connection or nullcontext():
-        return planning.draw(host, loaded, services, connection).plan
+        return planning.draw(host, loaded, services, connection, conduct).plan
 
 
 def build(
-    root: str, loaded: Loaded, images: Sequence[str] = (), *, no_cache: bool = False, report: Reporter = events.ignore
-) -> Mapping[str, str]:
+    root: str, loaded: Loaded, images: Sequence[str] = (), *, no_cache: bool = False, conduct: Conduct = USUAL,
+    report: Reporter = events.ignore,
+) -> Mapping[str, str]:  # fmt: skip
     """Build images of the file (all where none is named): image key -> manifest digest. Needs no supervisor."""
     from stackup.engine import planning
 
-    return planning.build(paths.open_root(root), loaded, images, no_cache=no_cache, report=report)
+    return planning.build(
+        paths.open_root(root), loaded, images, no_cache=no_cache, conduct=conduct, report=report
+    )  # fmt: skip
 
 
 def up(
-    root: str, loaded: Loaded, services: Sequence[str] = (), *, wait: bool = False, report: Reporter = events.ignore
-) -> UpResult:
+    root: str, loaded: Loaded, services: Sequence[str] = (), *, wait: bool = False, conduct: Conduct = USUAL,
+    report: Reporter = events.ignore,
+) -> UpResult:  # fmt: skip
     """Build what is missing, then make the machine what the file says. Starts spawner and supervisor where needed.
 
     Returns when the operations are done, with `wait` when all named services are healthy or ended well.
@@ -59,7 +64,7 @@ def up(
     """
     from stackup.engine import planning
 
-    return planning.up(paths.open_root(root), loaded, services, wait=wait, report=report)
+    return planning.up(paths.open_root(root), loaded, services, wait=wait, conduct=conduct, report=report)
 
 
 def down(root: str, stack: str, *, volumes: bool = False, report: Reporter = events.ignore) -> int:

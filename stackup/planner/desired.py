@@ -60,6 +60,7 @@ class Desired:
     """`order`: resource addresses, dependencies first, deterministic. `edges`: (dependent, dependency) pairs.
 
     `places`: address + " " + dotted field (`service:web resources.memory`) -> `stack.yaml:14`; never compared.
+    `inactive`: services of the file that their profiles switch off: not among `services`, and left as they are.
     """
 
     version: int = VERSION
@@ -73,3 +74,4 @@ class Desired:
     order: tuple[str, ...] = ()
     edges: tuple[tuple[str, str], ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    inactive: tuple[str, ...] = ()

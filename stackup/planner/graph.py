@@ -110,6 +110,7 @@ def desired(loaded: Loaded) -> Desired:
         order=tuple(ordered),
         edges=tuple(sorted((dependent, dependency) for dependency, dependent in edges)),
         places=_places(loaded.origins),
+        inactive=stack.inactive,
     )
 
 

@@ -39,7 +39,8 @@ class Plan:
     """Nodes stand after their prerequisites. `serial` is that of the Observed it was made from.
 
     `replicas`: how many of each service are wished (for telling). `notes`: what the user should know besides, such as
-    a global sysctl that creating a network changes.
+    a global sysctl that creating a network changes. `left_alone`: addresses of what is there, otherwise than
+    the file says, and stays as it is -> why.
     """
 
     version: int = VERSION
@@ -48,6 +49,7 @@ class Plan:
     nodes: tuple[Node, ...] = ()
     replicas: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_alone: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

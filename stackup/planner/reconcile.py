@@ -35,13 +35,16 @@ class Options:
 
     `mode`: "up" is a user's wish: stopped things start, held ones too. "keep" is the supervisor's: what the user
     stopped stays stopped, and what ended comes back as its restart policy says.
-    `all_images`: also those that no service uses (`build`).
+    `all_images`: also those that no service uses (`build`). Not `remove_orphans`: what is no longer in the file stays.
     """
 
     services: tuple[str, ...] = ()
     mode: Literal["up", "keep"] = "up"
     all_images: bool = False
     remove_orphans: bool = True
+
+
+_PROFILE_OFF, _NOT_IN_FILE = "profile off", "no longer in the file"
 
 
 def scope(desired: Desired, options: Options) -> frozenset[str]:
@@ -79,6 +82,22 @@ class _Reconciler:
         self.draft = Draft()
         self.order = [a for a in desired.order if a in self.scope]
         self.services: dict[str, ServiceDraft] = {}
+        self.left = self._left_alone()
+
+    def _left_alone(self) -> dict[str, str]:
+        """Services that have containers, are not wished and stay as they are -> why."""
+        there = dict.fromkeys(c.service_name for c in self.observed.containers)
+        left = {name: _PROFILE_OFF for name in there if name in self.desired.inactive}
+        if self.options.services or not self.options.remove_orphans:
+            left |= {n: _NOT_IN_FILE for n in there if n not in self.desired.services and n not in left}
+        return left
+
+    def _told_left(self) -> dict[str, str]:
+        told = {f"service:{name}": why for name, why in self.left.items()}
+        for key in self._keys("network"):
+            if key in self.observed.networks and (cause := self._network_changed(key)) and not self._alone_on(key):
+                told[f"network:{key}"] = f"{cause}; {', '.join(sorted(told))} is on it"
+        return told
 
     def _kept(self) -> frozenset[str]:
         """The supervisor keeps up what was brought up, and nothing that never was."""
@@ -90,7 +109,8 @@ class _Reconciler:
         for address in self.order:
             if address.startswith("image:"):
                 self._image(address.removeprefix("image:"))
-        orphans = self._orphans()
+        gone = (c for c in self.observed.containers if c.service_name not in self.desired.services)
+        orphans = [c for c in gone if c.service_name not in self.left]
         deleted = self._remove(orphans, "removed from the file")
         changed = self._networks(deleted)
         self._volumes()
@@ -100,7 +120,10 @@ class _Reconciler:
         self._networks_gone(deleted)
         self._ports(orphans)
         replicas = {name: s.service.replicas for name, s in self.desired.services.items()}
-        return self.draft.finish(stack=self.desired.stack, serial=self.observed.serial, replicas=replicas)
+        return self.draft.finish(
+            stack=self.desired.stack, serial=self.observed.serial, replicas=replicas,
+            left_alone={} if self.options.services else self._told_left(),
+        )  # fmt: skip
 
     # Images
 
@@ -159,7 +182,7 @@ class _Reconciler:
     def _alone_on(self, key: str) -> bool:
         """Is everything on that network ours to replace? Else the change waits for an `up` of all."""
         return all(
-            f"service:{c.service_name}" in self.scope or c.service_name not in self.desired.services
+            f"service:{c.service_name}" in self.scope or c.service_name not in {*self.desired.services, *self.left}
             for c in self.observed.containers
             if key in c.service.networks
         )
@@ -167,8 +190,9 @@ class _Reconciler:
     def _networks_gone(self, deleted: Mapping[str, str]) -> None:
         if self.options.services or not self.options.remove_orphans:
             return
+        used = {k for c in self.observed.containers if c.service_name in self.left for k in c.service.networks}
         for key in self.observed.networks:
-            if key not in self.desired.networks:
+            if key not in self.desired.networks and key not in used:
                 last = list(deleted.values())
                 last += [i for s in self.services.values() for i in s.deletions]
                 self.draft.add(
@@ -273,11 +297,6 @@ class _Reconciler:
         return None
 
     # What goes
-
-    def _orphans(self) -> list[ObservedContainer]:
-        if self.options.services or not self.options.remove_orphans:
-            return []
-        return [c for c in self.observed.containers if c.service_name not in self.desired.services]
 
     def _remove(self, containers: Iterable[ObservedContainer], cause: str) -> Mapping[str, str]:
         return remove(self.draft, list(containers), cause)

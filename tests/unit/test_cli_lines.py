@@ -178,7 +178,7 @@ def test_plan_leaves_no_root_behind(project: Path, capsys: Capsys) -> None:
 
 
 def test_up_prints_where_it_can_be_reached(project: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fake(root: str, loaded: Any, services: Any, *, wait: bool, report: events.Reporter) -> UpResult:
+    def fake(root: str, loaded: Any, services: Any, *, wait: bool, conduct: Any, report: events.Reporter) -> UpResult:
         assert wait and list(services) == ["web"]
         report(events.Done("service:web/1", "started", 0.3))
         return UpResult(plan="x", changed=1, published=(PORT,))

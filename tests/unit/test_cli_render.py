@@ -132,7 +132,7 @@ def test_the_fields_of_a_plan() -> None:
     from .planner_values import NOTHING, service, stack, wish
 
     plain = json.plain(reconcile(wish(stack(service())), NOTHING))
-    assert list(plain) == ["version", "stack", "serial", "nodes", "replicas", "notes"]
+    assert list(plain) == ["version", "stack", "serial", "nodes", "replicas", "notes", "left_alone"]
     assert plain["nodes"][0] == {
         "id": "build image:app",
         "operation": {"kind": "build-image", "name": "app", "cause": "new", "steps": [], "host_bound": False},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from stackup.engine.apply import walk
 from stackup.errors import StackupError
 from stackup.events import Event, Failed, Skipped
-from stackup.planner.operations import CreateContainer, Operation, StartContainer
+from stackup.planner.operations import AwaitService, CreateContainer, Operation, StartContainer
 from stackup.planner.plan import Node, Plan
 
 
@@ -84,6 +85,41 @@ def test_a_withdrawn_request_begins_nothing_new_and_ends_what_runs() -> None:
         return {k: o.result for k, o in outcomes.items()}, log
 
     assert asyncio.run(run()) == ({"a": "done", "b": "withdrawn"}, ["a"])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 0])
+def test_no_more_than_so_many_at_a_time_waits_not_counted(limit: int) -> None:
+    busy: set[str] = set()
+    most = 0
+
+    async def perform(node: str, operation: Operation) -> str | None:
+        nonlocal most
+        if isinstance(operation, AwaitService):
+            while "d" not in done:  # what it waits for begins while it waits
+                await asyncio.sleep(0.001)
+            return None
+        busy.add(node)
+        most = max(most, len(busy))
+        await asyncio.sleep(0.002)
+        busy.discard(node)
+        done.add(node)
+        return None
+
+    done: set[str] = set()
+    wait = Node(id="wait", operation=AwaitService(service="x", condition="service_healthy", cause="new"))
+    plan = _plan(a=(), b=(), c=(), d=(), e=("wait",))
+    plan = replace(plan, nodes=(wait, *plan.nodes))
+    outcomes = asyncio.run(asyncio.wait_for(walk(plan, perform, lambda e: None, None, limit), 5))
+    assert {o.result for o in outcomes.values()} == {"done"} and most == (limit or 4)
+
+
+def test_a_bound_lets_failures_and_what_they_skip_through() -> None:
+    async def run() -> dict[str, str]:
+        world = _World("a")
+        found = await walk(_plan(a=(), b=("a",), c=("b",), d=()), world.perform, world.events.append, None, 1)
+        return {k: o.result for k, o in found.items()}
+
+    assert asyncio.run(run()) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "done"}
 
 
 def test_an_empty_plan_has_no_outcomes() -> None:

@@ -22,9 +22,9 @@ from stackup.engine.views import Published
 from stackup.engine.world import End
 from stackup.errors import BadInput, Conflict
 from stackup.paths import Host
-from stackup.planner.desired import Desired, DesiredImage, DesiredService
+from stackup.planner.desired import Desired, DesiredImage, DesiredService, DesiredVolume
 from stackup.runtime.network.values import Publish
-from stackup.spec.model import Attachment, Image, Network, Service
+from stackup.spec.model import Attachment, Image, Network, Service, Volume, VolumeMount
 
 HOST = Host("/nowhere", "abc123")
 
@@ -54,6 +54,22 @@ def test_up_of_some_services_keeps_the_wish_for_the_others() -> None:
     before, wish = _desired(a="old", b="old"), _desired(a="new", b="new", c="new")
     merged = generations.merge(wish, before, ["a"])
     assert {n: s.image for n, s in merged.services.items()} == {"a": "new", "b": "old"}
+
+
+def test_what_is_left_alone_stays_wished_with_its_volumes() -> None:
+    before, wish = _desired(a="old", debug="old", gone="old"), _desired(a="new")
+    debug = before.services["debug"]
+    mount = VolumeMount(type="volume", source="data", target="/data")
+    debug = replace(debug, service=replace(debug.service, volumes=(mount,)))
+    data, other = (DesiredVolume(key=k, name=f"s_{k}", volume=Volume(name=k)) for k in ("data", "other"))
+    before = replace(
+        before, services={**before.services, "debug": debug}, volumes={"data": data, "other": other}
+    )  # fmt: skip
+    for services in ([], ["a"]):
+        merged = generations.merge(wish, before, services, ["a", "debug"])
+        assert {n: s.image for n, s in merged.services.items()} == {"a": "new", "debug": "old"}
+        assert merged.volumes == {"data": data}
+    assert generations.merge(wish, before, []) == wish
 
 
 def test_up_of_a_service_takes_its_dependencies_along() -> None:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from stackup.errors import NotFound
+from stackup.planner import lifecycle
 from stackup.planner.observed import Observed, ObservedNetwork
 from stackup.planner.reconcile import Options, reconcile
-from stackup.spec.model import Attachment, Dependency, Healthcheck, Image, Network, Port, Resources, Restart, Service
+from stackup.spec.model import (
+    Attachment,
+    Dependency,
+    Healthcheck,
+    Image,
+    Network,
+    Port,
+    Resources,
+    Restart,
+    Service,
+    Stack,
+)
 from stackup.values import from_plain, to_plain
 
 from .planner_values import (
@@ -491,7 +504,58 @@ def test_a_selection_removes_nothing_else() -> None:
 
 
 def test_orphans_may_stay() -> None:
-    assert text(service("web"), applied(stack(service("web"), service("old"))), remove_orphans=False) == []
+    made = wish(stack(service("web")))
+    plan = reconcile(made, applied(stack(service("web"), service("old"))), Options(remove_orphans=False))
+    assert plan.empty and plan.left_alone == {"service:old": "no longer in the file"}
+
+
+# Services that their profiles switch off
+
+
+def without_debug(**more: Any) -> Stack:
+    return stack(service("web"), inactive=("debug",), **more)
+
+
+def test_what_a_profile_switches_off_runs_on() -> None:
+    seen = applied(stack(service("web"), service("debug", replicas=2)))
+    plan = reconcile(wish(without_debug()), seen)
+    assert plan.empty and plan.left_alone == {"service:debug": "profile off"}
+
+
+def test_a_profile_that_was_never_up_is_not_worth_a_word() -> None:
+    assert reconcile(wish(without_debug()), applied(stack(service("web")))).left_alone == {}
+
+
+def test_what_is_gone_from_the_file_goes_although_a_profile_is_off() -> None:
+    seen = applied(stack(service("web"), service("debug"), service("old")))
+    assert reconcile(wish(without_debug()), seen).text() == "remove service:old: removed from the file"
+
+
+def test_a_network_stays_for_what_a_profile_switches_off() -> None:
+    networks = {"default": Network(name="default"), "back": Network(name="back")}
+    seen = applied(stack(service("web"), service("debug", networks={"back": Attachment()}), networks=networks))
+    assert reconcile(wish(without_debug()), seen).empty
+    gone = dataclasses.replace(seen, containers=seen.containers[:1])
+    assert reconcile(wish(without_debug()), gone).text() == "delete network:back: removed from the file"
+
+
+def test_a_network_that_somebody_off_stands_on_is_not_made_anew() -> None:
+    seen = applied(stack(service("web"), service("debug")))
+    changed = without_debug(networks={"default": Network(name="default", internal=True)})
+    plan = reconcile(wish(changed), seen)
+    assert plan.empty
+    assert plan.left_alone["network:default"] == "internal false -> true; service:debug is on it"
+
+
+def test_naming_a_service_leaves_the_others_unsaid() -> None:
+    seen = applied(stack(service("web"), service("debug"), service("old")))
+    plan = reconcile(wish(without_debug()), seen, Options(services=("web",)))
+    assert plan.empty and plan.left_alone == {}
+
+
+def test_down_takes_what_a_profile_switches_off() -> None:
+    plan = lifecycle.down("shop", wish(without_debug()), applied(stack(service("web"), service("debug"))))
+    assert "service:debug" in plan.text()
 
 
 # What the supervisor keeps
