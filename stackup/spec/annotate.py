@@ -34,7 +34,7 @@ class Origin:
 
 def annotated(text: str, loaded: Loaded, name_from: str | None) -> str:
     """The YAML of `dump` with the origin of each value behind it. `name_from`: what says the name if no file does."""
-    lines = text.splitlines()
+    lines = text.rstrip("\n").split("\n")
     comments: dict[int, str] = {}
     leaves = [node for node in _nodes(text) if not node.items and not node.list]
     ends = [node.key[0] if node.key else node.line for node in leaves[1:]]

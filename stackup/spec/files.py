@@ -102,9 +102,9 @@ class Files:
             if key in root.items
         ]
 
-    def substituted(self, root: Node, scope: Scope, file: File) -> Node:
-        """A document with variables put in."""
-        if not self.project.options.interpolate:
+    def substituted(self, root: Node, scope: Scope, file: File, *, always: bool = False) -> Node:
+        """A document with variables put in; `always`, also where they are left as they are written."""
+        if not (always or self.project.options.interpolate):
             return root
         return substitute(root, scope.variables, scope.known, self.report, file.dialect)
 

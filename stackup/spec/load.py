@@ -148,7 +148,7 @@ def _scope(found: Project, files: Files, report: Report) -> tuple[Scope, str]:
     vars_first = any("{{" in root.items["name"].text for _, root in said)
     known = files.known(found.files, found.variables, files.given) if vars_first else files.given
     scope = Scope(found.folder, found.variables, known)
-    nodes = [files.substituted(root, scope, file).items["name"] for file, root in said]
+    nodes = [files.substituted(root, scope, file, always=True).items["name"] for file, root in said]
     name = project.named(found, nodes, report)
     found.variables.set("COMPOSE_PROJECT_NAME", name, "the stack's name")
     return replace(scope, known=files.known(found.files, found.variables, files.given)), name
