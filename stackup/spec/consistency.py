@@ -238,9 +238,13 @@ class _Checks:
                 others = taken.setdefault((port.published, port.protocol), [])
                 for address, first in others:
                     if address == port.host_ip or "0.0.0.0" in (address, port.host_ip):
-                        node = self.origins.node(*first)
+                        node, second = self.origins.node(*first), self.origins.node(*path)
                         message = f"host port {port.published}/{port.protocol} is published twice"
-                        self.problem(path, message, f"first by {self.ctx.report.dotted(node.path)} ({node.place})")
+                        hint = f"first by {self.ctx.report.dotted(node.path)} ({node.place})"
+                        if node.place == second.place:
+                            message += f", by '{first[1]}' and '{service.name}': one extends the other"
+                            hint = f"write 'ports: !override [...]' in '{service.name}'"
+                        self.problem(path, message, hint)
                         break
                 others.append((port.host_ip, path))
 
