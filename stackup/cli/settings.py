@@ -159,7 +159,7 @@ def _name_of(file: File) -> str | None:
     if file.path == "-":
         return None
     try:
-        return name_in(file.read(MAX_BYTES).decode("utf-8-sig"))
+        return name_in(file.read(MAX_BYTES + 1).decode("utf-8-sig"))
     except (BadInput, UnicodeDecodeError):
         return None
 

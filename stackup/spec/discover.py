@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,10 +21,7 @@ COMPOSE_OVERRIDES = (
 STDIN = "-"
 Dialect = Literal["stack", "compose"]
 
-_EXAMPLE = """write one, for example:
-    images: {hello: {layers: [{host: {programs: [sh, echo, sleep]}}]}}
-    services:
-      hello: {image: hello, command: [sh, -c, "echo hello; sleep 1000"]}"""
+_HINT = "`stackup init` writes a first one for what lies in the folder; -C names another folder, -f a file"
 
 
 class File(NamedTuple):
@@ -38,26 +36,22 @@ class File(NamedTuple):
 
     def read(self, limit: int) -> bytes:
         """At most `limit` bytes of it. BadInput where it cannot be read."""
-        if self.path == STDIN:
-            return _standard_input(limit)
+        known = _read_once.get(self.path)
+        return self._read(limit) if known is None else known
+
+    def _read(self, limit: int) -> bytes:
         try:
-            with open(self.path, "rb") as file:
-                return file.read(limit)
+            with open(0 if self.path == STDIN else self.path, "rb", closefd=self.path != STDIN) as file:
+                data = file.read(limit)
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or self.path == STDIN:
+                    _read_once[self.path] = data
+                return data
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.shown} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-_stdin: bytes | None = None
-
-
-def _standard_input(limit: int) -> bytes:
-    """It can be read only once, and a verb may load its stack twice."""
-    global _stdin
-    if _stdin is None:
-        import sys
-
-        _stdin = sys.stdin.buffer.read(limit)
-    return _stdin
+# What can be read only once (the standard input, `<(...)` of a shell); a verb may look at its files twice.
+_read_once: dict[str, bytes] = {}
 
 
 def dialect_of(path: str) -> Dialect:
@@ -106,7 +100,7 @@ def upward(folder: str, report: Report, shown_from: str | None = None) -> tuple[
             break
         here = above
     names = f"{', '.join((*NAMES, *COMPOSE_NAMES[:-1]))} and {COMPOSE_NAMES[-1]}"
-    raise BadInput(f"no stack file: looked for {names} in {folder} and in every folder above it", hint=_EXAMPLE)
+    raise BadInput(f"no stack file: looked for {names} in {folder} and in every folder above it", hint=_HINT)
 
 
 def _chosen(folder: str, there: Sequence[str], shown_from: str, report: Report) -> tuple[File, ...]:

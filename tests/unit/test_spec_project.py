@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,17 +130,34 @@ def test_compose_file_may_stand_in_the_env_file(tmp_path: Path) -> None:
     assert shown(tmp_path, env_files=["other"]) == ["stack.yaml"]
 
 
-def test_the_standard_input_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name: piped\n")))
-    monkeypatch.setattr(discover, "_stdin", None)
+def test_the_standard_input_is_a_file(tmp_path: Path) -> None:
     lay(tmp_path, "sub/compose.yaml")
     project, _ = prepared(tmp_path, files=["-"])
     (file,) = project.files
     assert (file.shown, file.dialect, project.folder) == ("stdin", "stack", str(tmp_path))
-    assert file.read(100) == file.read(100) == b"name: piped\n"
     assert prepared(tmp_path, files=["-", "sub/compose.yaml"])[0].folder == str(tmp_path / "sub")
     with pytest.raises(BadInput, match="the standard input can be read once"):
         prepared(tmp_path, files=["-", "-"])
+
+
+def test_what_can_be_read_once_is_kept(tmp_path: Path) -> None:
+    """`config` of the standard input, and of what a shell's `<(...)` gives, as files and as env files."""
+    lay(tmp_path, stack_yaml="services: {web: {image: 'debian:$TAG'}}\n")
+    script = """
+set -e
+stackup() { "$0" -m stackup "$@"; }
+stackup -f - config <stack.yaml --format json
+stackup -f <(cat stack.yaml) --project-directory . config
+stackup -f <(echo 'name: ${NAME}') -f stack.yaml --env-file <(echo NAME=piped; echo TAG=12) --project-directory . \
+    --root "$PWD/root" ps
+"""
+    done = subprocess.run(
+        ["bash", "-c", script.replace("$0", sys.executable)], cwd=tmp_path, env={**os.environ, "TAG": "11"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"image": "debian:11"') == 1 and done.stdout.count("image: debian:11") == 1
+    assert done.stderr == "piped is not up; `stackup up` starts it\n"
 
 
 @pytest.mark.parametrize(
