@@ -25,6 +25,7 @@ from stackup.spec.model import (
     Ulimit,
     VolumeMount,
 )
+from stackup.spec.support import table
 
 from .planner_values import applied, service, stack, wish
 
@@ -51,6 +52,37 @@ def test_every_field_of_a_service_has_a_verdict() -> None:
     wanted = set(leaves(Service, ""))
     assert wanted - set(VERDICTS) == set()
     assert set(VERDICTS) - wanted <= {"restart", "resources"}  # a nested value as a whole
+
+
+# Keys that are another word for a field, or are resolved while the file is loaded.
+MEANS = {
+    "scale": "replicas", "mem_limit": "resources.memory", "cpus": "resources.cpus", "pids_limit": "resources.pids",
+    "tmpfs": "volumes", "volumes_from": "volumes", "env_file": "environment.*", "label_file": "labels.*",
+    "links": "depends_on.*", "deploy.replicas": "replicas", "deploy.endpoint_mode": "endpoint_mode",
+    "deploy.resources": "resources", "deploy.resources.limits": "resources", "deploy.restart_policy": "restart",
+    "deploy.resources.limits.memory": "resources.memory", "deploy.resources.limits.cpus": "resources.cpus",
+    "deploy.resources.limits.pids": "resources.pids", "deploy.restart_policy.condition": "restart.policy",
+    "deploy.restart_policy.delay": "restart.delay", "deploy.restart_policy.max_attempts": "restart.max_attempts",
+    "deploy.restart_policy.window": "restart.window", "healthcheck.disable": "healthcheck.test",
+}  # fmt: skip
+RESOLVED = {"deploy", "extends", "extends.service", "extends.file", "profiles"}
+
+
+def verdict_of(key: str) -> str | None:
+    """The field that an obeyed key of a service sets, as changes carry it."""
+    key = key.partition("[]")[0]  # a list is compared as a whole
+    key = MEANS.get(key, key)
+    names = (key, f"{key}.*")
+    return next((name for name in names if name in VERDICTS), None)
+
+
+def test_every_obeyed_key_has_a_verdict() -> None:
+    service = "services.*."
+    obeyed = [key.removeprefix(service) for key, entry in table().items()
+              if key.startswith(service) and entry.status == "obeyed"]  # fmt: skip
+    assert [key for key in obeyed if verdict_of(key) is None and key not in RESOLVED] == []
+    told = {verdict_of(key) for key in obeyed}
+    assert {field for field in VERDICTS if field not in told} == {"name"}
 
 
 # Two values of each field. What is nested is written out with all its leaves.
