@@ -44,6 +44,10 @@ def _short(item: Node, ctx: Context) -> Node | None:
         message = f"{shorten(item.value)!r} is no volume"
         ctx.report.problem(item, message, "write [SOURCE:]TARGET[:ro], as in 'data:/data' or './src:/app:ro'")
         return None
+    if not source and not target.startswith("/"):
+        message = f"{shorten(item.value)!r} says no place in the container"
+        ctx.report.problem(item, message, f"write '{shorten(item.value)}:/PATH'")
+        return None
     made: dict[str, object] = {"type": "volume", "source": source, "target": target}
     if source.startswith(_BIND_MARKS):
         made |= {"type": "bind", "source": ctx.absolute(source)}
