@@ -133,7 +133,8 @@ class Files:
             self._includes += 1
             if self._includes > MAX_FILES:
                 raise BadInput(f"{files[0].shown}: more than {MAX_FILES} includes make one stack")
-            self._models[key] = self.tree(files, scope)
+            tree = self.tree(files, scope)
+            self._models[key] = None if tree is None else include.with_environment(tree, scope.variables)
         return self._models[key]
 
     def within(self, above: Variables, files: Sequence[File]) -> Variables:

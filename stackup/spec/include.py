@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from stackup.spec.discover import File
 from stackup.spec.merge import merge
 from stackup.spec.nodes import Node, shorten
+from stackup.spec.sources import Source
 from stackup.spec.suggest import did_you_mean
+from stackup.spec.variables import Variables, not_utf_8
 
 if TYPE_CHECKING:
     from stackup.spec.files import Files, Scope
@@ -80,12 +82,14 @@ class _Work:
         if not entry.is_map:
             self.report.problem(entry, f"expected a file, found {entry.describe()}", "or {path: ..., env_file: ...}")
             return [], None, None
+        meant = False
         for key, child in entry.items.items():
-            if key not in _KEYS:
-                hint = did_you_mean(key, _KEYS) or f"known here: {', '.join(_KEYS)}"
-                self.report.problem(child, "unknown key", hint, at_key=True)
+            if key not in _KEYS and not key.startswith("x-"):
+                near = did_you_mean(key, _KEYS)
+                meant = meant or (near is not None and "'path'" in near)
+                self.report.problem(child, "unknown key", near or f"known here: {', '.join(_KEYS)}", at_key=True)
         path, folder, env_file = (entry.get(key) for key in _KEYS)
-        if path is None or path.value == []:
+        if (path is None and not meant) or (path is not None and path.value == []):
             self.report.problem(entry, "'path' is missing", "it names the file to include")
         if folder is not None and (not isinstance(folder.value, str) or not folder.value or "\0" in folder.value):
             self.report.problem(folder, f"expected a folder, found {folder.describe()}")
@@ -123,3 +127,25 @@ class _Work:
                     message = f"'{shorten(name)}' is something else at {first.key_place}, which is included too"
                     hint = "rename one of them, or include one of the two"
                     self.report.problem(node, message, hint, at_key=True)
+
+
+def with_environment(tree: Node, variables: Variables) -> Node:
+    """An included project's tree with the variables that its services name without a value: they are its own."""
+    services = tree.items.get("services")
+    if services is None or not services.is_map:
+        return tree
+    made = {name: _service(service, variables) for name, service in services.items.items()}
+    return tree.made(tree.items | {"services": services.made(made)})
+
+
+def _service(service: Node, variables: Variables) -> Node:
+    environment = service.items.get("environment")
+    if environment is None or not any(value.value is None for value in environment.items.values()):
+        return service
+    made = dict(environment.items)
+    for name, value in environment.items.items():
+        found = variables.get(name) if value.value is None else None
+        if found is not None and not not_utf_8(found[0]):
+            made[name] = value.made(found[0])
+            made[name].sources = (Source(name, found[1]),)
+    return service.made(service.items | {"environment": environment.made(made)})
