@@ -127,7 +127,7 @@ class _Work:
         except FileNotFoundError:
             del self.texts[path]  # the next service may ask for it, too
             if required:
-                problem(node, f"no file {shorten(node.value)!r}", _HINTS.get(_key(node), f"looked for {path}"))
+                problem(node, f"no file {shorten(node.value)!r}", _HINTS.get(_key(node)))
         except BadInput as error:
             problem(node, error.message, error.hint)
         except (OSError, ValueError) as error:
