@@ -6,11 +6,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from stackup.cli import output
 from stackup.cli.look import Format
 from stackup.cli.settings import Settings, check_services, refuse_paths
 from stackup.errors import Interrupted, Unsupported
+
+if TYPE_CHECKING:
+    from stackup.engine.views import Published
+    from stackup.spec.model import Loaded
 
 
 def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreground: bool = False) -> int:
@@ -42,10 +47,27 @@ def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreg
     if not result.changed and not settings.quiet:
         output.say("nothing to do")
     for port in result.published:
-        print(text.published_line(port))
+        print(text.published_line(port, _assumed(loaded, port)))
     if foreground:
         return _foreground(settings, stack.name, services or tuple(stack.services), began)
     return 0
+
+
+def _assumed(loaded: Loaded, port: Published) -> str | None:
+    """Which other address would have been meant elsewhere, where the file names none for a port."""
+    from stackup.spec.discover import dialect_of
+
+    service = loaded.stack.services.get(port.service)
+    for index, one in enumerate(service.ports if service else ()):
+        same = (one.host_ip, one.target, one.protocol) == (port.host_ip, port.target, port.protocol)
+        if same and one.published in (0, port.published):
+            path = ("services", port.service, "ports", index)
+            if (*path, "host_ip") in loaded.origins:
+                return None
+            file = loaded.origins[path][0] if path in loaded.origins else loaded.stack.file
+            elsewhere = ", where Compose opens it to others" if dialect_of(file) == "compose" else ""
+            return f"this machine only{elsewhere}"
+    return "this machine only"
 
 
 def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:

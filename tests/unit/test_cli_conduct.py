@@ -11,7 +11,7 @@ from stackup.cli import conduct
 from stackup.cli.settings import Settings
 from stackup.engine import planning, verbs
 from stackup.engine.conduct import Conduct
-from stackup.engine.views import UpResult
+from stackup.engine.views import Published, UpResult
 from stackup.errors import BadInput
 from stackup.planner.plan import Plan
 
@@ -108,6 +108,28 @@ def test_what_is_left_alone_is_said_by_plan(folder: Path, capsys: Capsys, monkey
     monkeypatch.setattr(verbs, "plan", lambda *_: Plan(stack="shop", left_alone=left))
     ran = run(capsys, "plan")
     assert ran.out == "nothing to do: shop is as the file says\nleft alone: service:debug (profile off)\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "ports", "said"),
+    [
+        ("stack.yaml", "8080:80", 'this machine only; "0.0.0.0:8080:80" opens it'),
+        ("compose.yaml", "8080:80", 'this machine only, where Compose opens it to others; "0.0.0.0:8080:80" opens it'),
+        ("compose.yaml", "80", 'this machine only, where Compose opens it to others; "0.0.0.0:8080:80" opens it'),
+        ("compose.yaml", "127.0.0.1:8080:80", "this machine only"),
+        ("stack.yaml", "127.0.0.1:8080:80", "this machine only"),
+        ("compose.yaml", "0.0.0.0:8080:80", "and every other address of this machine"),
+    ],
+)
+def test_up_says_who_reaches_a_port(
+    folder: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, file: str, ports: str, said: str
+) -> None:
+    (folder / "stack.yaml").unlink()
+    (folder / file).write_text(f"services: {{web: {{image: 'app:1', ports: ['{ports}']}}}}")
+    address = "0.0.0.0" if ports.startswith("0.") else "127.0.0.1"
+    port = Published(service="web", host_ip=address, published=8080, target=80)
+    monkeypatch.setattr(verbs, "up", lambda *_, **__: UpResult(plan="", changed=1, published=(port,)))
+    assert run(capsys, "up").out == f"web -> http://127.0.0.1:8080 ({said})\n"
 
 
 def test_naming_a_service_makes_its_profile_active(

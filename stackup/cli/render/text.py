@@ -94,8 +94,9 @@ def _host(ip: str) -> str:
     return f"[{ip}]" if ":" in ip else ip
 
 
-def published_line(port: Published) -> str:
-    """`web -> http://127.0.0.1:8080 (this machine only; "0.0.0.0:8080:8080" opens it)`."""
+def published_line(port: Published, assumed: str | None = "this machine only") -> str:
+    """`web -> http://127.0.0.1:8080 (this machine only; "0.0.0.0:8080:8080" opens it)`. `assumed`: what to say where
+    the file names no address; None where it does."""
     everywhere = port.host_ip in ("0.0.0.0", "::")
     host = _host("127.0.0.1" if port.host_ip == "0.0.0.0" else "::1" if port.host_ip == "::" else port.host_ip)
     scheme = "http" if port.protocol == "tcp" else port.protocol
@@ -103,8 +104,10 @@ def published_line(port: Published) -> str:
     if everywhere:
         return f"{where} (and every other address of this machine)"
     if port.host_ip.startswith("127.") or port.host_ip == "::1":
+        if assumed is None:
+            return f"{where} (this machine only)"
         suffix = "" if port.protocol == "tcp" else f"/{port.protocol}"
-        return f'{where} (this machine only; "0.0.0.0:{port.published}:{port.target}{suffix}" opens it)'
+        return f'{where} ({assumed}; "0.0.0.0:{port.published}:{port.target}{suffix}" opens it)'
     return where
 
 
