@@ -391,3 +391,53 @@ def test_uninstall_does_not_ask_who_cannot_answer(
     asked = run(capsys, "uninstall")
     assert asked.status == 2 and asked.err.startswith("this removes\n    stack shop\n    root /x\nerror: nobody")
     assert run(capsys, "uninstall", "--yes").out == "removed stack shop\nremoved root /x\n"
+
+
+# The globals that say which stack
+
+
+def test_every_global_reaches_the_loader(project: Path, capsys: Capsys) -> None:
+    import json
+
+    (project / "stack.yaml").write_text(
+        "vars: {tag: '1', user: a, group: a}\n"
+        "services:\n"
+        "  web: {image: 'debian:{{ vars.tag }}', user: '{{ vars.user }}:{{ vars.group }}', volumes: ['./d:/d']}\n"
+        "  debug: {image: 'debian:$RELEASE', profiles: [debug]}\n"
+    )
+    (project / "more.yaml").write_text("services: {web: {hostname: more}}\n")
+    (project / "variables").write_text("RELEASE=13\n")
+    (project / "vars.yaml").write_text("{tag: '11', user: www-data}\n")
+    (project / "sub" / "d").mkdir(parents=True)
+    line = (
+        "-f stack.yaml -f more.yaml --profile debug --env-file variables --vars-file vars.yaml --set tag=12 "
+        "--set group=b --project-directory sub config --format json"
+    )
+    ran = run(capsys, *line.split())
+    assert ran.status == 0, ran.err
+    said = json.loads(ran.out)
+    web, debug = said["services"]["web"], said["services"]["debug"]
+    assert said["name"] == "sub" and web["volumes"][0]["source"] == str(project / "sub" / "d")
+    assert (web["image"], web["user"], web["hostname"]) == ("debian:12", "www-data:b", "more")
+    assert debug["image"] == "debian:13"
+
+
+@pytest.mark.parametrize("word", ["tag", "=12", "="])
+def test_a_set_that_sets_nothing_is_refused(word: str, project: Path, capsys: Capsys) -> None:
+    ran = run(capsys, "--set", word, "config")
+    assert (ran.status, ran.err) == (
+        2, f"error: --set {word!r} sets nothing\nhint: --set KEY=VALUE, for `vars:` of the stack file\n"
+    )  # fmt: skip
+
+
+def test_a_misspelt_file_is_answered_with_the_one_that_is_there(project: Path, capsys: Capsys) -> None:
+    for verb in ("ps", "up", "config"):
+        ran = run(capsys, "-f", "stak.yaml", verb)
+        assert ran.status == 2 and ran.err.startswith("error: no file stak.yaml\nhint: did you mean 'stack.yaml'? ")
+
+
+def test_both_kinds_of_file_are_told_by_what_loads_them(project: Path, capsys: Capsys) -> None:
+    (project / "compose.yaml").write_text("services: {}\n")
+    warning = "warning: stack.yaml is used, compose.yaml beside it is not; -f takes it\n"
+    assert run(capsys, "config").err == warning
+    assert run(capsys, "-q", "config").err == run(capsys, "-f", "stack.yaml", "config").err == ""
