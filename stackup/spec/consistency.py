@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackup.spec.forms import Context
 from stackup.spec.layers import Copy, Template
@@ -28,9 +28,10 @@ def is_reference(text: str) -> bool:
     return len(text) <= _LONGEST_REFERENCE and _REFERENCE.fullmatch(text) is not None
 
 
-def check(stack: Stack, origins: Origins, ctx: Context) -> None:
-    """Report every contradiction in a stack that is well-formed by itself."""
-    checks = _Checks(stack, origins, ctx)
+def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, Sequence[str]] = {}) -> None:
+    """Report every contradiction in a stack that is well-formed by itself. `profiles`: those of every service, also
+    of the ones that are off."""
+    checks = _Checks(stack, origins, ctx, profiles)
     for image in stack.images.values():
         checks.image(image)
     for service in stack.services.values():
@@ -41,10 +42,11 @@ def check(stack: Stack, origins: Origins, ctx: Context) -> None:
 
 
 class _Checks:
-    def __init__(self, stack: Stack, origins: Origins, ctx: Context) -> None:
+    def __init__(self, stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, Sequence[str]]) -> None:
         self.stack = stack
         self.origins = origins
         self.ctx = ctx
+        self.profiles = profiles
 
     def problem(self, path: Path, message: str, hint: str | None = None, *, at_key: bool = False) -> None:
         self.ctx.report.problem(self.origins.node(*path), message, hint, at_key=at_key)
@@ -163,7 +165,8 @@ class _Checks:
             if name == service.name:
                 self.problem(path, f"'{name}' cannot depend on itself", at_key=True)
             elif name in self.stack.inactive:
-                hint = "switch one of them on with --profile, or write 'required: false'"
+                off = " or ".join(f"--profile {profile}" for profile in self.profiles.get(name, ())[:3])
+                hint = f"{off} switches it on; or write 'required: false'" if off else None
                 self.problem(path, f"'{name}' does not take part: its profiles are not active", hint, at_key=True)
             elif other is None:
                 if dependency.required:

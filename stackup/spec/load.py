@@ -102,7 +102,7 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
     known = profiles.declared(tree)
     if found.options.interpolate:
         off = profiles.inactive(known, found.profiles, found.options.services)
-        stack, origins, reading = _stack(tree, name, off, found, report)
+        stack, origins, reading = _stack(tree, name, off, known, found, report)
         report.finish()
         loaded = Loaded(
             stack,
@@ -121,7 +121,7 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
 
 
 def _stack(
-    tree: Node, name: str, off: tuple[str, ...], found: Project, report: Report
+    tree: Node, name: str, off: tuple[str, ...], known: Mapping[str, tuple[str, ...]], found: Project, report: Report
 ) -> tuple[Stack, Origins, Reading]:
     ctx = Context(found.folder, found.environment, report)
     active, inactive = profiles.split(normalise.normalise(tree, ctx, off), off)
@@ -136,7 +136,7 @@ def _stack(
     stack = Stack(name=name, folder=found.folder, file=found.files[0].path, inactive=off, **values)
     if not (stack.services or stack.images or off or report.failed):
         report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")
-    consistency.check(stack, origins, ctx)
+    consistency.check(stack, origins, ctx, known)
     pending.check(reading.warned, origins, report)
     _without_effect(stack, origins, report)
     return stack, origins, reading
