@@ -81,7 +81,8 @@ def signal(node: Node, path: Path, reading: Reading) -> str:
     if name.startswith(("SIGRTMIN+", "SIGRTMAX-")) and name[9:].isdecimal() and int(name[9:11]) <= 30:
         return name
     if value and name not in known:
-        reading.report.problem(node, f"{shorten(node.text)!r} is no signal", did_you_mean(name, known))
+        hint = "from 1 to 64" if value.isdecimal() else did_you_mean(name, known)
+        reading.report.problem(node, f"{shorten(node.text)!r} is no signal", hint)
     return name
 
 

@@ -209,7 +209,7 @@ SERVICE: dict[str, Unheeded] = {
     "devices": Unheeded(listed(written(DEVICE, text))),
     "dns_opt": Unheeded(_TEXTS),
     "external_links": Unheeded(_TEXTS),
-    "gpus": Unheeded(written(listed(GPU), {"const": "all"})),
+    "gpus": Unheeded(written(listed(GPU, "all, or a list"), {"const": "all"})),
     "init": Unheeded(boolean, (False,)),
     "ipc": Unheeded(_IPC, ("private", "shareable", "")),
     "isolation": Unheeded(text, ("", "default")),
