@@ -9,7 +9,7 @@ import sys
 from typing import NoReturn
 
 # These read the stack file or this program alone, so they work on any system.
-ANYWHERE = frozenset(("config", "graph", "check", "init", "version", "completion"))
+ANYWHERE = frozenset(("config", "graph", "check", "init", "schema", "version", "completion"))
 
 
 def run() -> NoReturn:
