@@ -40,12 +40,8 @@ def made(text: str, dialect: Dialect = "stack", environment: Mapping[str, str] =
     root = parse(text, "stack.yaml", report)
     assert root is not None
     variables = Variables(environment)
-    first = (
-        substitute(root.made({"vars": root.items["vars"]}), variables, Vars(), report, dialect)
-        if "vars" in root.items
-        else root
-    )
-    known = gather([first], Vars())
+    own = root.made({key: node for key, node in root.items.items() if key == "vars"})
+    known = gather(list(substitute(own, variables, None, report, dialect).items.values()), Vars())
     return substitute(root, variables, known, report, dialect), report
 
 
