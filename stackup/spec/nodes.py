@@ -234,8 +234,12 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report, told: int |
     if error.context_mark and mark and report.line_of(Place(file, mark.line + 1)) in (None, ""):
         mark = error.context_mark  # the end of the file says nothing, what is open does
     place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
-    while place.line > 1 and not report.line_of(place):
-        place = Place(file, place.line - 1, len(report.line_of(Place(file, place.line - 1)) or "") + 1)
+    lines = report.lines[file]
+    filled = place.line
+    while filled > 1 and (filled > len(lines) or not lines[filled - 1]):
+        filled -= 1
+    if filled < place.line:
+        place = Place(file, filled, len(lines[filled - 1]) + 1)
     problem = error.problem or str(error)
     line = report.line_of(place) or ""
     character = line[place.column - 1 : place.column]

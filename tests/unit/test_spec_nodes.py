@@ -206,6 +206,8 @@ def test_an_expression_without_quotes_is_told_to_take_some(text: str) -> None:
         "a: *" + "b" * 100_000,
         "x: &a {<<: *a}\n",
         "- " * 50 + "a\n" * 10_000,
+        "a: [" + "\n" * 4_000_000,
+        "a: '" + " \n" * 2_000_000,
     ],
 )
 def test_nothing_takes_long(text: str) -> None:
