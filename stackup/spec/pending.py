@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stackup.spec import units
 from stackup.spec.model import Path
 from stackup.spec.nodes import shorten
 from stackup.spec.origins import Origins
@@ -36,6 +37,9 @@ def check(warned: Mapping[Path, Any], origins: Origins, report: Report) -> None:
                 checks.watched(path, value)
             case ("services", _, "pre_start"):
                 checks.steps(path, value)
+            case ("services", service, "mem_reservation"):
+                other = warned.get(("services", service, "deploy", "resources", "reservations"), {})
+                checks.reserved(path, value, other)
 
 
 class _Checks:
@@ -85,3 +89,10 @@ class _Checks:
         for index, step in enumerate(value):
             if not step.get("command") and not step.get("image"):
                 self.problem((*path, index), "a step needs 'command', or an 'image' that brings one")
+
+    def reserved(self, path: Path, value: str, reservations: Mapping[str, Any]) -> None:
+        other = reservations.get("memory")
+        if other is not None and units.size(other) != units.size(value):
+            where = self.origins.node("services", path[1], "deploy", "resources", "reservations", "memory")
+            place = f"{self.report.dotted(where.path)} ({where.place})"
+            self.problem(path, f"{value} here, but {other} at {place}: they mean the same", "write it once")
