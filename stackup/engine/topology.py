@@ -89,10 +89,12 @@ def _endpoints(record: ContainerRecord, networks: Mapping[tuple[str, str], Netwo
     ready = record.state == "running" and record.health in ("none", "healthy")
     full = record.service.container_name or f"{record.stack}-{record.service_name}-{record.number}"
     names = dict.fromkeys((full, record.service.hostname or record.id, record.id))
+    links = [link.partition(":") for link in record.service.links]
+    aliases = tuple((alias, service_key(record.stack, name)) for name, _, alias in links if alias)
     return [
         Endpoint(
             container=record.id, network=networks[record.stack, key].name, address=address,
-            service=service_key(record.stack, record.service_name), names=tuple(names), ready=ready,
+            service=service_key(record.stack, record.service_name), names=tuple(names), ready=ready, links=aliases,
         )
         for key, address in record.addresses.items()
         if (record.stack, key) in networks

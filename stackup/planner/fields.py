@@ -67,6 +67,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "resources.cpus": "live",
     "resources.pids": "live",
     "networks.*.aliases": "live",  # a view of the name server
+    "links": "live",
     # What the container is made of.
     "volumes": "replace",
     "networks.*": "replace",

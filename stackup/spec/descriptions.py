@@ -141,7 +141,7 @@ DESCRIPTIONS: Mapping[str, Mapping[str, str]] = {
         "volumes_from": "Other services whose volumes are mounted too",
         "tmpfs": "Paths that get an empty file system in memory",
         "depends_on": "Services that must run before it",
-        "links": "Services that must run before it, by an older word",
+        "links": "Services that must run before it, and names of its own for them",
         "restart": "When it is started again after it ended",
         "resources": "Quotas of each of its containers",
         "mem_limit": "The same as 'resources.memory'",

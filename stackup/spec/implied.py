@@ -49,11 +49,7 @@ class _Work:
     def needed(self, node: Node) -> dict[str, Node]:
         found: dict[str, Node] = {}
         for item in _texts(node, "links"):
-            name, _, alias = item.value.partition(":")
-            found.setdefault(name, _dependency(item, restart=True))
-            if alias not in ("", name):
-                message = f"has no effect yet: '{shorten(name)}' is not known as '{shorten(alias)}'"
-                self.ctx.report.warn(item, f"{message}; give it that name in its own 'networks' under 'aliases'")
+            found.setdefault(item.value.partition(":")[0], _dependency(item, restart=True))
         for key in _SHARED:
             mode = node.items.get(key)
             if mode is not None and isinstance(mode.value, str) and mode.value.startswith(_SERVICE):

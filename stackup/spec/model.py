@@ -127,7 +127,7 @@ class Ulimit:
 class Service:
     """A service. `image` as the file has it. None: the image's word counts.
 
-    `environment` values of None are taken away from the image's environment.
+    `environment` values of None are taken away from the image's environment. `links`: SERVICE or SERVICE:ALIAS.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Service:
     healthcheck: Healthcheck | None = None
     resources: Resources = Resources()
     networks: Mapping[str, Attachment] = field(default_factory=dict)
+    links: tuple[str, ...] = ()
     network_mode: Literal["bridge", "none", "host"] = "bridge"
     endpoint_mode: Literal["vip", "dnsrr"] = "vip"
     extra_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -79,6 +79,9 @@ _HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", "host name
 _USER = matching(
     r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?", "user", "as in 'www-data' or '1000:1000'", words
 )
+_LINK = matching(
+    r"[^:]+(:[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?)?", "link", "SERVICE, or SERVICE:ALIAS as in 'store:db'"
+)  # fmt: skip
 _EXPOSE = written(_TEXTS, {"type": "array", "items": NUMERAL})
 
 HEALTHCHECK = Record(
@@ -256,13 +259,13 @@ SERVICE = Record(
                        hint="as in 'nofile'"),
      "shm_size": size, "oom_score_adj": kinds.oom_score, "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT)), TEXT), "label_file": _TEXT_OR_LIST,
-     "extends": written(EXTENDS, TEXT), "links": _TEXTS, "volumes_from": _TEXTS,
+     "extends": written(EXTENDS, TEXT), "links": listed(_LINK), "volumes_from": _TEXTS,
      "profiles": listed(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))},
     "a mapping with 'image'", ("image",), "services.*", excused=("build", "provider"),
     written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": cores, "pids_limit": kinds.pids,
              "tmpfs": _TEXT_OR_LIST},
     made=("endpoint_mode",), unheeded=unheeded.SERVICE, words=hints.SERVICE_WORDS, named=True,
-    checked=("deploy", "env_file", "label_file", "extends", "links", "volumes_from", "profiles"),
+    checked=("deploy", "env_file", "label_file", "extends", "volumes_from", "profiles"),
 )  # fmt: skip
 
 IPAM_CONFIG = Record(

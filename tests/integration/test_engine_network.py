@@ -65,6 +65,28 @@ def _ids(project: Project) -> set[str]:
     return {r["id"] for r in project.rows() if r["service"] == "web"}
 
 
+def test_a_link_is_a_name_for_one_service_alone_and_is_made_and_lost_while_it_runs(project: Project) -> None:
+    (before,) = (r["pid"] for r in project.rows() if r["service"] == "client")
+    assert "NotFound" in _name(project, "client", "front")
+    project.edit("depends_on: [web]", "links: ['web:front']")
+    assert project("plan").startswith("live service:client: links nothing -> [web:front]")
+    project("up")
+    eventually(lambda: _ask(project, "front") in _ids(project))
+    assert _name(project, "client", "front") == _name(project, "client", "web")
+    assert "NotFound" in _name(project, "web", "front")
+    project.edit("links: ['web:front']", "depends_on: [web]")
+    project("up")
+    eventually(lambda: "NotFound" in _name(project, "client", "front"))
+    assert before == next(r["pid"] for r in project.rows() if r["service"] == "client")
+
+
+def _name(project: Project, asker: str, name: str) -> str:
+    script = f"""import socket
+try: print(socket.gethostbyname('{name}'))
+except socket.gaierror: print('NotFound')"""
+    return project("exec", asker, "python3", "-c", script).strip()
+
+
 def test_a_service_name_reaches_every_replica(project: Project) -> None:
     eventually(lambda: {_ask(project, "web") for _ in range(6)} == _ids(project))
     lines = project("exec", "client", "python3", "-c", "import socket; print(socket.gethostbyname_ex('tasks.web')[2])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import dns.edns
@@ -61,6 +62,18 @@ def addresses(name: str, client: str = "10.89.0.3") -> set[str]:
 def test_a_service_name_answers_its_service_address_and_tasks_the_ready_replicas() -> None:
     assert addresses("web") == addresses("WEB.") == addresses("site") == {"10.89.0.254"}
     assert addresses("tasks.web") == addresses("tasks.site") == {"10.89.0.2", "10.89.0.3"}
+
+
+def test_a_link_is_a_name_that_one_container_alone_has_for_a_service() -> None:
+    links = (("Store", "s/db"), ("site", "s/db"), ("far", "s/nobody"))
+    endpoints = tuple(dataclasses.replace(e, links=links) if e.container == "a" else e for e in STATE.endpoints)
+    directory = Directory(dataclasses.replace(STATE, endpoints=endpoints))
+    mine, other, back = (directory.view(address) for address in ("10.89.0.2", "10.89.0.3", "10.89.1.3"))
+    assert mine is not None and other is not None and back is not None
+    assert mine.names["store"] == mine.names["tasks.store"] == mine.names["db"] == ("10.89.1.3",)
+    assert mine.names["site"] == ("10.89.1.3",) and other.names["site"] == ("10.89.0.254",)
+    assert "store" not in other.names and "store" not in back.names and "far" not in mine.names
+    assert mine.pointers["10.89.1.3"] == "s-db-1"
 
 
 def test_dnsrr_answers_the_replicas_themselves() -> None:

@@ -58,7 +58,7 @@ def test_every_field_of_a_service_has_a_verdict() -> None:
 MEANS = {
     "scale": "replicas", "mem_limit": "resources.memory", "cpus": "resources.cpus", "pids_limit": "resources.pids",
     "tmpfs": "volumes", "volumes_from": "volumes", "env_file": "environment.*", "label_file": "labels.*",
-    "links": "depends_on.*", "deploy.replicas": "replicas", "deploy.endpoint_mode": "endpoint_mode",
+    "deploy.replicas": "replicas", "deploy.endpoint_mode": "endpoint_mode",
     "deploy.resources": "resources", "deploy.resources.limits": "resources", "deploy.restart_policy": "restart",
     "deploy.resources.limits.memory": "resources.memory", "deploy.resources.limits.cpus": "resources.cpus",
     "deploy.resources.limits.pids": "resources.pids", "deploy.restart_policy.condition": "restart.policy",
@@ -71,8 +71,7 @@ RESOLVED = {"deploy", "extends", "extends.service", "extends.file", "profiles"}
 def verdict_of(key: str) -> str | None:
     """The field that an obeyed key of a service sets, as changes carry it."""
     key = key.partition("[]")[0]  # a list is compared as a whole
-    key = MEANS.get(key, key)
-    names = (key, f"{key}.*")
+    names = (key, f"{key}.*", MEANS.get(key, ""))
     return next((name for name in names if name in VERDICTS), None)
 
 
@@ -111,7 +110,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "networks.*": ({"default": Attachment()}, {"default": Attachment(), "back": Attachment()}),
     "networks.*.aliases": ({"default": Attachment()}, {"default": Attachment(aliases=("a",))}),
     "networks.*.ipv4_address": ({"default": Attachment()}, {"default": Attachment(ipv4_address="10.89.0.9")}),
-    "network_mode": ("bridge", "none"), "endpoint_mode": ("vip", "dnsrr"), "extra_hosts.*": ({}, {"a": ("1.1.1.1",)}),
+    "links": ((), ("store:db",)), "network_mode": ("bridge", "none"), "endpoint_mode": ("vip", "dnsrr"), "extra_hosts.*": ({}, {"a": ("1.1.1.1",)}),
     "dns": ((), ("1.1.1.1",)), "dns_search": ((), ("a",)), "stop_signal": (None, "SIGINT"),
     "stop_grace_period": (10.0, 1.0), "cap_add": ((), ("A",)), "cap_drop": ((), ("A",)),
     "security_opt": ((), ("a",)), "sysctls.*": ({}, {"a": "1"}), "ulimits.*": ({}, {"nofile": Ulimit(soft=1, hard=2)}),

@@ -3,7 +3,8 @@
 A container knows what shares a network with it, and nothing else. A service's name and aliases answer its service
 address, or the addresses of all ready replicas (mode "dnsrr"); `tasks.NAME` always answers the ready replicas; a
 container's own names answer its address. Where two networks of one container have a name in common, the first one's is
-meant. Names are lower-case, without the final dot.
+meant. A container's links are names that it alone has for services on its networks, before all others. Names are
+lower-case, without the final dot.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stackup.runtime.network.values import State
+
+Links = tuple[tuple[str, str], ...]
+_Asking = tuple[tuple[str, ...], Links]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +38,27 @@ class Directory:
     def update(self, state: State) -> None:
         self._state = state
         self._by_container = _by_container(state)
-        self._views: dict[tuple[str, ...], View] = {}
+        self._views: dict[_Asking, View] = {}
 
     def view(self, address: str) -> View | None:
         """The view of the container with this address; None for a stranger, who gets no answer at all."""
-        networks = self._by_container.get(address)
-        if networks is None:
+        asking = self._by_container.get(address)
+        if asking is None:
             return None
-        if networks not in self._views:
-            self._views[networks] = make_view(self._state, networks)
-        return self._views[networks]
+        if asking not in self._views:
+            self._views[asking] = make_view(self._state, *asking)
+        return self._views[asking]
 
 
-def _by_container(state: State) -> dict[str, tuple[str, ...]]:
-    """Address -> all networks of the container that has it, in the order of the state."""
+def _by_container(state: State) -> dict[str, _Asking]:
+    """Address -> all networks of the container that has it, in the order of the state, and its links."""
     networks: dict[str, list[str]] = {}
     for one in state.endpoints:
         networks.setdefault(one.container, []).append(one.network)
-    return {one.address: tuple(networks[one.container]) for one in state.endpoints}
+    return {one.address: (tuple(networks[one.container]), one.links) for one in state.endpoints}
 
 
-def make_view(state: State, networks: tuple[str, ...]) -> View:
+def make_view(state: State, networks: tuple[str, ...], links: Links = ()) -> View:
     """What a container on these networks knows; the first network's names win."""
     names: dict[str, tuple[str, ...]] = {}
     pointers: dict[str, str] = {}
@@ -62,6 +66,12 @@ def make_view(state: State, networks: tuple[str, ...]) -> View:
         here, back = _names_of(state, network)
         names = here | names
         pointers = back | pointers
+    known = dict(names)
+    for alias, service in links:
+        own = service.rpartition("/")[2].lower()
+        for before in ("", "tasks."):
+            if before + own in known:
+                names[before + alias.lower()] = known[before + own]
     mine = [n for n in state.networks if n.name in networks]
     forward = any(not n.internal for n in mine)
     return View(names, pointers, tuple(n.subnet for n in mine), forward)

@@ -50,7 +50,8 @@ class Endpoint:
     """A container on a network. `service`: the service it is a replica of, or None (a one-off run).
 
     `names`: what it answers to besides its service (`guestbook-web-1`, its hostname, its short id), first the name that
-    a reverse look-up gives. `ready`: running and not unhealthy, so it takes part in its service.
+    a reverse look-up gives. `ready`: running and not unhealthy, so it takes part in its service. `links`: names that it
+    alone knows services by, as (alias, service).
     """
 
     container: str
@@ -59,6 +60,7 @@ class Endpoint:
     service: str | None = None
     names: tuple[str, ...] = ()
     ready: bool = True
+    links: tuple[tuple[str, str], ...] = ()
 
     def link(self, root_id: str) -> str:
         """The host's end of its link."""
