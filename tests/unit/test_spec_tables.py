@@ -14,6 +14,8 @@ from stackup.spec.load import load_text
 from stackup.spec.readers import Reader
 from stackup.spec.records import Record
 
+from .test_spec_cases import compare
+
 COMPOSE = tuple((Path(__file__).parent / "compose_keys.txt").read_text().split())
 RECORDS = {
     value.name: value
@@ -107,6 +109,27 @@ def test_records_stand_where_they_say(name: str) -> None:
             assert inner.name in PLACED or not inner.place or inner.place in (
                 path, f"{path}[]", f"{path}.*",
             )  # fmt: skip
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "compose-keys.md"
+
+
+def page() -> str:
+    """docs/compose-keys.md: what stands above the first table is written by hand."""
+    places: dict[str, list[str]] = {}
+    for key, entry in support.table().items():
+        place, _, name = key.rpartition(".")
+        why = "; ".join(filter(None, (entry.why, entry.hint))).replace("|", "\\|")
+        places.setdefault(place, []).append(f"| `{name}` | {entry.status} | {why} |\n")
+    parts = [
+        f"\n## {f'`{place}`' if place else 'Top level'}\n\n| key | status | |\n|---|---|---|\n{''.join(rows)}"
+        for place, rows in sorted(places.items())
+    ]
+    return PAGE.read_text().partition("\n## ")[0] + "".join(parts)
+
+
+def test_the_page_says_the_same() -> None:
+    compare(PAGE, page())
 
 
 @pytest.mark.parametrize("sample", sorted((Path(__file__).parents[2] / "samples").glob("*/stack.yaml")), ids=str)
