@@ -198,10 +198,11 @@ class _Checks:
         for index, mount in enumerate(service.volumes):
             path = (*here, "volumes", index)
             first = targets.setdefault(mount.target, index)
-            if first != index and mount.target != "/":
+            if first != index and mount.target not in ("", "/"):
                 where = self.origins.node(*here, "volumes", first, "target").place
                 self.problem((*path, "target"), f"a second mount on {mount.target}; the first is at {where}")
-            if mount.type == "volume" and mount.source and mount.source not in self.stack.volumes:
+            kind = self.origins.node(*path, "type").value
+            if kind == mount.type == "volume" and mount.source and mount.source not in self.stack.volumes:
                 near = did_you_mean(mount.source, self.stack.volumes)
                 name = shorten(mount.source)
                 declared = f"declare it at the top level: 'volumes: {{{name}: {{}}}}'"
@@ -228,7 +229,10 @@ class _Checks:
     def cycle(self, names: list[str], where: Callable[[str, str], Path], message: str) -> None:
         """`a -> b (line 3) -> a (line 7)`, told once, at the first of them."""
         pairs = list(zip(names, [*names[1:], names[0]], strict=True))
-        steps = [f"{on} (line {self.origins.node(*where(name, on)).key_place.line})" for name, on in pairs]
+        places = [self.origins.node(*where(name, on)).key_place for name, on in pairs]
+        one = len({place.file for place in places}) == 1
+        told = [f"line {place.line}" if one else f"{place.file}:{place.line}" for place in places]
+        steps = [f"{on} ({place})" for (_, on), place in zip(pairs, told, strict=True)]
         self.problem(where(*pairs[0]), f"{message}: {names[0]} -> {' -> '.join(steps)}", "take one of them out")
 
     def published_once(self) -> None:

@@ -123,7 +123,7 @@ def keyed(node: Node, ctx: Context) -> Node:
 def hosts(node: Node, ctx: Context) -> Node:
     """`extra_hosts`: `["name:addr", "name=addr"]` or a mapping -> `{name: [addr, ...]}`."""
     if node.is_map:
-        return node.made({name: made_list(value, ctx) for name, value in node.items.items()})
+        return node.made({name: _addresses(value) for name, value in node.items.items()})
     if not node.is_list:
         return node
     found: dict[str, Node] = {}
@@ -138,6 +138,14 @@ def hosts(node: Node, ctx: Context) -> Node:
         entry = found.setdefault(name, item.made([]))
         entry.list.append(item.made(address.strip("[]")))
     return node.made(found)
+
+
+def _addresses(node: Node) -> Node:
+    """An address or a list; one of IPv6 may stand in brackets."""
+    if node.is_map:
+        return node
+    items = node.list if node.is_list else [node]
+    return node.made([i.made(i.value.strip("[]")) if isinstance(i.value, str) else i for i in items])
 
 
 def ulimits(node: Node, _: Context) -> Node:

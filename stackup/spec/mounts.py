@@ -13,6 +13,7 @@ _BIND_OPTIONS = {
     **dict.fromkeys(("private", "rprivate", "shared", "rshared", "slave", "rslave"), "propagation"),
     "z": "selinux", "Z": "selinux",
 }  # fmt: skip
+_CONSISTENCY = ("cached", "consistent", "delegated")
 _HARMLESS = ("noexec", "nosuid", "nodev", "rw")
 _BIND_MARKS = (".", "/", "~")
 _WINDOWS = re.compile(r"[A-Za-z]:\\|\\\\|[A-Za-z]:/[^:]*:/")
@@ -57,6 +58,8 @@ def _short(item: Node, ctx: Context) -> Node | None:
             made["read_only" if option == "ro" else "nocopy"] = True
         elif option in _BIND_OPTIONS:
             bind[_BIND_OPTIONS[option]] = item.made(option)
+        elif option in _CONSISTENCY:
+            made["consistency"] = option
         elif option != "rw":
             ctx.report.warn(item, f"the option '{shorten(option)}' is unknown and ignored")
     nodes = {key: item.made(value) for key, value in made.items()}

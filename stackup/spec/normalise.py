@@ -92,13 +92,7 @@ _SYNONYMS: tuple[tuple[tuple[tuple[str, ...], ...], Callable[[str], object]], ..
 )
 
 
-# Words for one thing of which neither is obeyed yet: they stay where they are.
-_RESERVED = (("mem_reservation",), ("deploy", "resources", "reservations", "memory"))
-
-
 def _synonyms(made: Node, ctx: Context) -> None:
-    reserved = [node for path in _RESERVED if (node := _at(made, *path)) is not None]
-    _same(reserved, units.size, ctx)
     for places, meaning in _SYNONYMS:
         if isinstance(made.items.get("resources"), Node) and places[0][0] == "resources":
             made.items["resources"] = _fresh(made.items["resources"])
@@ -125,15 +119,6 @@ def _same(found: list[Node], meaning: Callable[[str], object], ctx: Context) -> 
                 f"({first.place}): they mean the same"
             )
             ctx.report.problem(other, message, "write it once")
-
-
-def _at(node: Node, *path: str) -> Node | None:
-    for part in path:
-        child = node.get(part)
-        if child is None:
-            return None
-        node = child
-    return node
 
 
 def _fresh(node: Node) -> Node:
@@ -230,6 +215,12 @@ def _volume(node: Node, ctx: Context) -> Node:
     driver = items.get("driver")
     if driver is not None and driver.value in (None, "local"):
         del items["driver"]
+    external = items.get("external")
+    if external is not None and external.value is True:
+        for key in items:
+            if key not in ("external", "name") and not key.startswith("x-"):
+                hint = "remove it, or 'external: true'"
+                ctx.report.problem(items[key], "an external volume is described where it was made", hint, at_key=True)
     given = items.get("name")
     if given is not None and given.value is not None and ("external" not in items or items["external"].value is False):
         ctx.report.problem(given, "not built yet without 'external: true'", at_key=True)

@@ -68,6 +68,8 @@ def _short(item: Node) -> list[Node]:
     text, protocol = _protocol(item.text)
     address = None
     if text.startswith("["):
+        if "]:" not in text:
+            raise _Wrong(f"{shorten(text)!r} has no ']:'", "write [ADDRESS]:HOST:CONTAINER")
         address, _, text = text[1:].partition("]:")
     elif text.count(":") >= 2:
         address, host, container = text.rsplit(":", 2)
