@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SIMPLE = re.compile(r"(?<!\{)\{\{ *(?:vars((?:\.[A-Za-z_][A-Za-z0-9_]*)+)|'(\{[{%])') *\}\}(?!\})")
 _EXPRESSION = re.compile(r"\{[{%]")
 _TOKEN = re.compile("\ud800([0-9]+)\ud801")
+_LITERALLY = "for '{{' itself write {{ '{{' }}"
 _ESCAPED = re.compile(r"\{\{|\{%|\$")
 
 
@@ -79,10 +80,10 @@ class _Substitution:
     def scalar(self, node: Node, expressions: Callable[[Node], _Expressed] | None) -> Node:
         expressed = expressions(node) if expressions else _Expressed(node.value)
         account = self.variables.account
-        made = interpolate(expressed.text, self.variables.get, min(account.left, MAX_LENGTH))
-        text = _TOKEN.sub(lambda match: expressed.values[int(match[1])], made.text) if expressed.values else made.text
+        made = interpolate(expressed.text, self.variables.get, max(min(account.left, MAX_LENGTH), 0))
         sources = (*expressed.sources, *made.sources)
-        if made.sources or expressed.sources:
+        text = self.filled(node, made.text, expressed)
+        if sources:
             account.left -= len(text)
         for use in made.uses:
             self.variables.mention(use)
@@ -93,6 +94,20 @@ class _Substitution:
         if text == node.value and not sources:
             return node
         return Node(text, node.file, node.line, node.column, node.path, node.key, text, node.tag, sources)
+
+    def filled(self, node: Node, text: str, expressed: _Expressed) -> str:
+        """The text with the values in the place of their tokens; a token may stand there many times."""
+        values = expressed.values
+        if not values:
+            return text
+        left = self.variables.account.left
+        for number in _TOKEN.findall(text):
+            left -= len(values[int(number)])
+            if left < 0:
+                expressed.wrong = True
+                self.problem(node, 0, "the expressions of the stack make too much text", None)
+                return ""
+        return _TOKEN.sub(lambda match: values[int(match[1])], text)
 
     # --- messages
 
@@ -185,7 +200,7 @@ class _Substitution:
         if made.message is not None:
             before = sum(len(line) + 1 for line in node.value.split("\n")[: made.line - 1])
             match = _EXPRESSION.search(node.value, before) or _EXPRESSION.search(node.value)
-            self.problem(node, match.start() if match else 0, made.message, made.hint)
+            self.problem(node, match.start() if match else 0, made.message, made.hint or _LITERALLY)
             return _Expressed(node.value, wrong=True)
         sources = [Source(".".join(("vars", *keys)), self.known.where(keys)) for keys in made.used]
         if not sources:  # typed places read what an expression gave, whatever it was made of

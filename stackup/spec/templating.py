@@ -310,9 +310,16 @@ class Expressions:
 
     def __init__(self) -> None:
         self._environment = _InValues()
+        self._known: dict[tuple[str, int], tuple[Expressed, Mapping[str, Any]]] = {}
 
     def expressed(self, text: str, variables: Mapping[str, Any]) -> Expressed:
-        """`text` with its expressions evaluated, `vars` = `variables`; never raises."""
+        """`text` with its expressions evaluated, `vars` = `variables`, which do not change; never raises."""
+        key = (text, id(variables))
+        if key not in self._known:
+            self._known[key] = (self._evaluated(text, variables), variables)
+        return self._known[key][0]
+
+    def _evaluated(self, text: str, variables: Mapping[str, Any]) -> Expressed:
         environment = self._environment
         environment.values = []
         try:

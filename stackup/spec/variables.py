@@ -6,6 +6,7 @@ No YAML is needed for it: a verb that only wants the stack's name reads `.env` a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackup.errors import Place
@@ -76,17 +77,17 @@ class Variables:
         """Remember that a file uses a variable. The first default and the first alternative that are seen stay."""
         from stackup.spec.sources import Variable
 
-        known = self._used.get(use.name) or Variable(name=use.name)
+        known = self._used.get(use.name)
+        if known is None:
+            value, where = self.get(use.name) or (None, None)
+            known = self._used[use.name] = Variable(name=use.name, value=value, where=where)
         kind = use.operator[-1:]
-        value, where = self.get(use.name) or (None, None)
-        self._used[use.name] = Variable(
-            name=use.name,
-            default=use.operand if kind == "-" and known.default is None else known.default,
-            alternative=use.operand if kind == "+" and known.alternative is None else known.alternative,
-            required=known.required or kind == "?",
-            value=known.value if known.where else value,
-            where=known.where or where,
-        )
+        if kind == "-" and known.default is None:
+            self._used[use.name] = replace(known, default=use.operand)
+        elif kind == "+" and known.alternative is None:
+            self._used[use.name] = replace(known, alternative=use.operand)
+        elif kind == "?" and not known.required:
+            self._used[use.name] = replace(known, required=True)
 
     def mentioned(self) -> dict[str, Variable]:
         """Every variable that the files use, by name, in the order in which they were met."""

@@ -94,7 +94,10 @@ class _Walk:
         if kind in _HEXADECIMAL:
             digits = line[self.column : self.column + _HEXADECIMAL[kind]]
             self.column += len(digits)
-            character = chr(int(digits, 16))
+            try:
+                character = chr(int(digits, 16))
+            except (ValueError, OverflowError):
+                return "\0"  # we are not where we think we are
             return "" if character in _BLANKS else character
         if kind in _BLANK_ESCAPES:
             return ""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from stackup.spec.substitute import escape, substitute
 from stackup.spec.variables import Variables
 from stackup.spec.vars import Vars, gather
 from stackup.spec.vars import given as told
+from stackup.spec.written import places
 
 SET = {"FOO": "foo", "EMPTY": "", "CODE": "{{ vars.x }} ${FOO} {% if 1 %}", "N": "8080"}
 VARS = """vars:
@@ -192,6 +194,15 @@ def test_a_bomb_of_variables_is_refused() -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("text", ["{{ vars.x }}" * 5000, "{% for i in range(9999) %}{{ 'x' * 10000 }}{% endfor %}"])
+def test_a_bomb_of_expressions_is_refused(text: str) -> None:
+    _, report = made(f'vars: {{x: {"y" * 10000}}}\na: "{text}"\nb: "{text}"\n')
+    assert {problem.message for problem in report._problems.values()} <= {
+        "the expressions of the stack make too much text", "the template makes too much or runs too long",
+    }  # fmt: skip
+    assert report.failed
+
+
 def test_expressions_are_paid_from_one_account() -> None:
     began = time.monotonic()
     lines = "".join(
@@ -214,6 +225,54 @@ def test_simple_expressions_bring_no_jinja2() -> None:
         "assert made.items['a'].value == '1{{b', made.items['a'].value\nassert 'jinja2' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- places
+
+BREAKS = "\n\x85\u2028\u2029"
+
+
+@given(
+    st.text(alphabet=st.sampled_from("ab é'\"\\:#-&!|>%@,[]{}*?~\t\n\u00a0") | st.characters(exclude_categories=["C"])),
+    st.text(alphabet="ab '\"\\\n:#é😀"),
+    st.sampled_from([None, "'", '"', "|", ">"]),
+    st.booleans(),
+    st.integers(10, 200),
+)
+def test_a_character_is_found_under_all_ways_to_write(
+    before: str, behind: str, style: Any, unicode: bool, width: int
+) -> None:
+    text = f"{before}${{1}}{behind}"
+    dumped = yaml.dump({"k": [{"a": _Styled(text, style)}]}, Dumper=_Dumper, width=width, allow_unicode=all)
+    root = parse(dumped, "f", Report())
+    assert root is not None
+    node = root.items["k"].list[0].items["a"]
+    offset = str(node.value).index("${1}", len(before) if node.value == text else 0)
+    report = Report()
+    report.add_source("f", dumped)
+    (place,) = places(node, [offset], report.lines["f"])
+    line = report.lines["f"][place.line - 1]
+    if "\\" in line[place.column - 1 :][:8]:  # a line may be folded between the characters
+        return
+    assert line[place.column - 1 :][:4] == "${1}"
+
+
+class _Styled(str):
+    style: str | None
+
+    def __new__(cls, text: str, style: str | None) -> _Styled:
+        made = super().__new__(cls, text)
+        made.style = style
+        return made
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(
+    _Styled, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=value.style)
+)
 
 
 # --- escape
