@@ -8,9 +8,9 @@ MAX_BYTES = 4 << 20
 
 
 def decode(data: bytes, file: str) -> str:
-    """The text of a stack file. BadInput for what is not UTF-8 (a BOM is fine), or larger than MAX_BYTES."""
+    """The text of a file. BadInput for what is not UTF-8 (a BOM is fine), or larger than MAX_BYTES."""
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{file}: {len(data)} bytes are more than a stack file may have ({MAX_BYTES})")
+        raise BadInput(f"{file} has more than {MAX_BYTES >> 20} MiB", hint="is this the right file?")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise BadInput(f"{file}: the file is UTF-16", hint="save it as UTF-8")
     try:

@@ -13,6 +13,7 @@ import pytest
 
 from stackup.errors import BadInput
 from stackup.spec import discover
+from stackup.spec.load import load
 from stackup.spec.nodes import Node
 from stackup.spec.project import Options, Project, named, prepare
 from stackup.spec.report import Report
@@ -204,6 +205,15 @@ def test_what_is_not_there_is_told(given: dict[str, Any], message: str, hint: st
     with pytest.raises(BadInput) as raised:
         prepared(lay(tmp_path, "stack.yaml"), **given)
     assert message in raised.value.message and hint in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("name", ["stack.yaml", ".env", "vars"])
+def test_ten_megabytes_are_refused_before_they_are_read(name: str, tmp_path: Path) -> None:
+    lay(tmp_path, "vars", stack_yaml="services: {web: {image: 'debian:12'}}\n")
+    with (tmp_path / name).open("a") as file:
+        file.write("#" * (10 << 20))
+    with pytest.raises(BadInput, match=rf"^{name} has more than 4 MiB$"):
+        load(str(tmp_path), vars_files=["vars"], environment={})
 
 
 # --- variables
