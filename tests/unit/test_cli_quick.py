@@ -69,13 +69,26 @@ def test_what_is_unusual_is_left_to_typer(argv: list[str], up: None) -> None:
 
 @pytest.mark.parametrize("argv", [["ps"], ["logs"], ["exec", "web", "ls"], ["ls"], ["version"], ["down"], ["plan"]])
 def test_quick_verbs_import_little(argv: list[str], project: Path) -> None:
+    assert not imported(*argv).intersection(HEAVY if argv[0] != "plan" else set(HEAVY) - {"yaml"})
+
+
+def test_they_do_so_with_env_files_and_overrides_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".env").write_text("A=1\nB=${A:-2}\nCOMPOSE_FILE=stack.yaml:more.yaml\n")
+    (project / "more.yaml").write_text("name: more\n")
+    assert not imported("ps").intersection(HEAVY)
+    assert not imported("--env-file", ".env", "--profile", "a", "--set", "a=b", "ps").intersection(HEAVY)
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "other")
+    assert not imported("-f", "stack.yaml", "-f", "more.yaml", "ps").intersection(HEAVY)
+
+
+def imported(*argv: str) -> set[str]:
+    """The modules that a line has loaded when it ends."""
     script = (
         "import sys, json; from stackup.__main__ import main; status = main(sys.argv[1:]); "
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script, *argv], capture_output=True, text=True)
-    modules = set(json.loads(done.stderr.splitlines()[-1]))
-    assert not modules.intersection(HEAVY if argv[0] != "plan" else set(HEAVY) - {"yaml"})
+    return set(json.loads(done.stderr.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
