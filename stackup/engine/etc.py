@@ -60,6 +60,6 @@ def resolv_conf(record: ContainerRecord, gateways: tuple[str, ...]) -> str:
     lines = [f"nameserver {server}\n" for server in servers]
     if service.dns_search:
         lines.append(f"search {' '.join(service.dns_search)}\n")
-    if servers:
-        lines.append("options ndots:0\n")
+    if servers or service.dns_opt:
+        lines.append(f"options {' '.join(('ndots:0', *service.dns_opt))}\n")  # of two for one thing the last counts
     return "".join(lines)

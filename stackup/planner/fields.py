@@ -34,6 +34,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "extra_hosts.*": "restart",
     "dns": "restart",
     "dns_search": "restart",
+    "dns_opt": "restart",
     "cap_add": "restart",
     "cap_drop": "restart",
     "security_opt": "restart",

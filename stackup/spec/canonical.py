@@ -26,6 +26,7 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "extra_hosts": forms.hosts,
     "dns": forms.made_list,
     "dns_search": forms.made_list,
+    "dns_opt": forms.made_list,
     "sysctls": forms.pairs,
     "ulimits": forms.ulimits,
     "security_opt": forms.security_options,

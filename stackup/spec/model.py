@@ -160,6 +160,7 @@ class Service:
     extra_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
     stop_signal: str | None = None
     stop_grace_period: float = 10.0
     cap_add: tuple[str, ...] = ()

@@ -20,7 +20,8 @@ Status = Literal["obeyed", "warned", "rejected"]
 
 
 class Support(NamedTuple):
-    """`why` completes "has no effect yet: ..." for a warned key, and is the message for a rejected one."""
+    """`why` completes "has no effect yet: ..." for a warned key, and is the message for a rejected one; for an obeyed
+    one it says which values are."""
 
     status: Status
     why: str = ""
@@ -35,7 +36,7 @@ OBEYED: Mapping[str, str] = {
         "image command entrypoint environment env_file working_dir user group_add hostname domainname labels "
         "label_file container_name tty stdin_open read_only stop_signal stop_grace_period profiles extends "
         "scale cpus mem_limit pids_limit ulimits shm_size oom_score_adj depends_on restart healthcheck deploy "
-        "networks network_mode ports expose extra_hosts dns dns_search links volumes volumes_from tmpfs "
+        "networks network_mode ports expose extra_hosts dns dns_search dns_opt links volumes volumes_from tmpfs "
         "cap_add cap_drop security_opt sysctls userns_mode"
     ),
     "services.*.env_file[]": "path required format",
@@ -66,6 +67,21 @@ OURS: Mapping[str, str] = {
     "services.*": "replicas resources",
     "services.*.resources": "memory cpus pids",
     "networks.*": "subnet",
+}
+
+# Obeyed keys of which some values are not: what is.
+NOTES: Mapping[str, Mapping[str, str]] = {
+    "services.*": {
+        "network_mode": "none, host and bridge",
+        "oom_score_adj": "from 0 to 1000; below 0 is read as 0",
+        "security_opt": "no-new-privileges, seccomp=unconfined, systempaths=unconfined; SELinux labels are ignored",
+        "stdin_open": "together with tty",
+        "sysctls": "those of the container's own namespaces",
+    },
+    "services.*.ports[]": {"host_ip": "IPv4 addresses", "protocol": "tcp and udp"},
+    "services.*.volumes[]": {"type": "volume, bind and tmpfs"},
+    "networks.*.ipam": {"config": "one subnet"},
+    "networks.*.ipam.config[]": {"subnet": "of IPv4, from /8 to /29"},
 }
 
 _DEVICES = "no device of the machine is passed on"
@@ -101,7 +117,6 @@ WARNED: Mapping[str, Mapping[str, str]] = {
         "develop": "files are not watched",
         "device_cgroup_rules": _DEVICES,
         "devices": _DEVICES,
-        "dns_opt": "resolv.conf has no options of your own",
         "external_links": "services know those of their own stack",
         "gpus": _DEVICES,
         "init": "the program itself is process 1",
@@ -237,7 +252,8 @@ def table() -> Mapping[str, Support]:
     for listed in (OBEYED, OURS):
         for place, keys in listed.items():
             for key in keys.split():
-                add(place, key, Support("obeyed", "only in a stack file" if listed is OURS else ""))
+                note = "only in a stack file" if listed is OURS else NOTES.get(place, {}).get(key, "")
+                add(place, key, Support("obeyed", note))
     for section in (WARNED, WITHOUT_EFFECT, REJECTED):
         for place, reasons in section.items():
             for key in reasons:

@@ -207,7 +207,6 @@ SERVICE: dict[str, Unheeded] = {
         listed(matching(r"[acb] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}", "rule for devices", "as in 'c 1:3 mr'"))
     ),
     "devices": Unheeded(listed(written(DEVICE, text))),
-    "dns_opt": Unheeded(_TEXTS),
     "external_links": Unheeded(_TEXTS),
     "gpus": Unheeded(written(listed(GPU, "all, or a list"), {"const": "all"})),
     "init": Unheeded(boolean, (False,)),

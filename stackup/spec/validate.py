@@ -82,6 +82,7 @@ _USER = matching(
 _LINK = matching(
     r"[^:]+(:[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?)?", "link", "SERVICE, or SERVICE:ALIAS as in 'store:db'"
 )  # fmt: skip
+_RESOLVER = matching(r"\S+", "option of the resolver", "as in 'timeout:2'")
 _EXPOSE = written(_TEXTS, {"type": "array", "items": NUMERAL})
 
 HEALTHCHECK = Record(
@@ -252,6 +253,7 @@ SERVICE = Record(
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
      "extra_hosts": mapped(written(listed(kinds.address), TEXT), short=True),
      "dns": written(listed(kinds.address), TEXT), "dns_search": _TEXT_OR_LIST,
+     "dns_opt": written(listed(_RESOLVER), TEXT),
      "stop_signal": kinds.signal, "stop_grace_period": duration, "cap_add": listed(kinds.capability),
      "cap_drop": listed(kinds.capability),
      "security_opt": listed(kinds.security), "sysctls": mapped(kinds.sysctl, short=True),

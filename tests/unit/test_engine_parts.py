@@ -198,3 +198,5 @@ def test_resolv_conf_asks_the_gateway_unless_the_service_says_whom() -> None:
     assert etc.resolv_conf(record, ("10.89.0.1",)) == "nameserver 10.89.0.1\noptions ndots:0\n"
     chosen = replace(record, service=replace(record.service, dns=("9.9.9.9",), dns_search=("a.b",)))
     assert etc.resolv_conf(chosen, ("10.89.0.1",)) == "nameserver 9.9.9.9\nsearch a.b\noptions ndots:0\n"
+    picky = replace(record, service=replace(record.service, dns_opt=("ndots:2", "timeout:1")))
+    assert etc.resolv_conf(picky, ("10.89.0.1",)).endswith("options ndots:0 ndots:2 timeout:1\n")

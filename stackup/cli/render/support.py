@@ -29,13 +29,18 @@ def _place(place: str, entries: Mapping[str, Support]) -> str:
         if not found:
             continue
         word = style(f"{status:<8}", _COLORS[status])
+        rows = _reasons(found)
         if status == "obeyed":
-            rows = textwrap.wrap(" ".join(found), _WIDTH - 12, break_on_hyphens=False)
-        else:
-            width = max(map(len, found))
-            rows = [f"{key:<{width}}  {_why(entry)}" for key, entry in found.items()]
+            plain = [key for key, entry in found.items() if not entry.why]
+            rows = textwrap.wrap(" ".join(plain), _WIDTH - 12, break_on_hyphens=False) + rows
         lines += [f"  {word if i == 0 else ' ' * 8}  {row}" for i, row in enumerate(rows)]
     return "\n".join(lines)
+
+
+def _reasons(entries: Mapping[str, Support]) -> list[str]:
+    told = {key: _why(entry) for key, entry in entries.items() if entry.why}
+    width = max(map(len, told), default=0)
+    return [f"{key:<{width}}  {why}" for key, why in told.items()]
 
 
 def _why(entry: Support) -> str:
