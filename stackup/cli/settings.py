@@ -26,7 +26,9 @@ GLOBALS = {"-C": True, "-f": True, "--file": True, "-p": True, "--project-name":
            "--color": True, "-q": False, "--quiet": False, "--debug": False}  # fmt: skip
 
 # A `name:` that needs no YAML to be read: plain or quoted, on a line of its own at the top level.
-_NAME_LINE = re.compile(r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]{0,62})(?P=quote)[ \t]*(?:#.*)?""")
+_NAME_LINE = re.compile(
+    r"""name:[ \t]+(?P<quote>["']?)(?P<name>[a-z0-9][a-z0-9_-]{0,62})(?P=quote)(?:[ \t]+#.*|[ \t]*)"""
+)
 # YAML reads these as numbers, booleans or nothing, or sees more documents, directives, anchors: the loader decides.
 _UNSURE = re.compile(r"[0-9.]+|true|false|null|0[xo][0-9a-f]+|[0-9]+e[0-9]+")
 
