@@ -42,7 +42,7 @@ class Machine:
     file: str | None = None
     containers: tuple[ObservedContainer, ...] = ()
     networks: Mapping[str, ObservedNetwork] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 def images(host: Host | None, loaded: Loaded, desired: Desired, keys: Iterable[str]) -> Mapping[str, ObservedImage]:
@@ -76,7 +76,7 @@ def machine(host: Host, records: Records, stack: str, cgroups: Driver | None = N
     found = tuple(_container(host, boot, c, cgroups) for c in records.containers(stack))
     networks = records.networks(stack)
     lacking = _lacking(host, records, networks, {c.id for c in found if c.state == "running"}) if networks else {}
-    volumes = tuple(v.key for v in records.volumes(stack) if v.key and os.path.isdir(host.volume(v.name)))
+    volumes = {v.name: v.key for v in records.volumes(stack) if v.key and os.path.isdir(host.volume(v.name))}
     known = records.stack(stack)
     return Machine(
         serial=records.serial(stack),
@@ -93,7 +93,7 @@ def assemble(
     """Both halves as the planner takes them."""
     return Observed(
         serial=half.serial, images=images, foreign=foreign or {}, containers=half.containers,
-        networks=half.networks, volumes=frozenset(half.volumes),
+        networks=half.networks, volumes=half.volumes,
     )  # fmt: skip
 
 

@@ -46,14 +46,17 @@ class Needed:
 
 
 def needed(service: Service, container_id: str, image_config: Document, names: Mapping[str, str]) -> tuple[Needed, ...]:
-    """The volumes of a container, its image's anonymous ones too. `names`: volume key -> name in the root. Pure."""
+    """The volumes of a container, its image's anonymous ones too. `names`: volume key -> name in the root, for mounts
+    that do not say it. Pure."""
     found = []
     for mount in service.volumes:
         if mount.type != "volume":
             continue
-        if mount.source and mount.source not in names:
+        if mount.source and not mount.name and mount.source not in names:
             raise NotFound(f"volume {mount.source} of service {service.name} does not exist", hint="run `stackup up`")
-        name = names[mount.source] if mount.source else anonymous_name(container_id, mount.target)
+        name = anonymous_name(container_id, mount.target)
+        if mount.source:
+            name = mount.name or names[mount.source]
         found.append(Needed(mount.target, name, not mount.nocopy, not mount.source))
     for target in anonymous_targets(service, image_config):
         found.append(Needed(target, anonymous_name(container_id, target), anonymous=True))
@@ -72,7 +75,7 @@ def anonymous_name(container_id: str, target: str) -> str:
 def create(host: Host, records: Records, desired: Desired, key: str) -> None:
     """Make a volume of the stack known, and its folder. A folder that is there keeps its content.
 
-    Raises NotFound for an external volume that does not exist.
+    Raises NotFound for an external volume that does not exist, Conflict for a name that is another stack's.
     """
     wanted = desired.volumes[key]
     if wanted.volume.external:
@@ -82,8 +85,14 @@ def create(host: Host, records: Records, desired: Desired, key: str) -> None:
                 resource=f"volume:{key}",
             )  # fmt: skip
         return
+    known = records.volume(wanted.name)
+    if known is not None and known.stack not in (None, desired.stack):
+        raise Conflict(
+            f"volume {wanted.name} belongs to stack {known.stack}", hint="'external: true' shares it",
+            resource=f"volume:{key}",
+        )  # fmt: skip
     make_folder(host, wanted.name)
-    if records.volume(wanted.name) is None:
+    if known is None:
         labels = wanted.volume.labels
         records.add_volume(
             VolumeRecord(name=wanted.name, stack=desired.stack, key=key, created=time.time(), labels=labels)
@@ -118,8 +127,8 @@ def users(records: Records, name: str) -> tuple[str, ...]:
     for container in records.containers():
         if container.stack not in names:
             names[container.stack] = records.volume_names(container.stack)
-        keys = {m.source for m in container.service.volumes if m.type == "volume" and m.source}
-        if name in {names[container.stack].get(key) for key in keys}:
+        mounts = [m for m in container.service.volumes if m.type == "volume" and m.source]
+        if name in {m.name or names[container.stack].get(m.source) for m in mounts}:
             found.append(f"{container.stack} service:{container.service_name}/{container.number}")
     return tuple(found)
 

@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
         protocol = "" if value.protocol == "tcp" else f"/{value.protocol}"
         return f"{value.host_ip}:{value.published or 'any'}:{value.target}{protocol}"
     if isinstance(value, VolumeMount):
-        return f"{value.source or value.type}:{value.target}{':ro' if value.read_only else ''}"
+        return f"{value.name or value.source or value.type}:{value.target}{':ro' if value.read_only else ''}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_text(v) for v in value) + "]"
     if is_dataclass(value) and not isinstance(value, type):

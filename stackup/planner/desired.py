@@ -48,7 +48,7 @@ class DesiredNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredVolume:
-    """`key` as in the file, `name` as kept in the root: `<stack>_<key>`, or the external name."""
+    """`key` as in the file, `name` as kept in the root: the file's `name`, or `<stack>_<key>`."""
 
     key: str
     name: str

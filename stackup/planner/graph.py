@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackup.errors import BadInput
@@ -93,6 +94,7 @@ def desired(loaded: Loaded) -> Desired:
     """The whole wish of a file. What a command is about is said by `reconcile.Options`, not by leaving things out."""
     stack = loaded.stack
     nodes, edges = _parts(stack)
+    names = {k: name for k, v in stack.volumes.items() if (name := v.external_name if v.external else v.own_name)}
     ordered = order(nodes, edges)
     if len(ordered) < len(nodes):
         graph(stack)  # names the circle
@@ -101,10 +103,10 @@ def desired(loaded: Loaded) -> Desired:
         folder=stack.folder,
         file=stack.file,
         images={k: _image(stack, i) for k, i in stack.images.items()},
-        services={k: _service(stack, s) for k, s in stack.services.items()},
+        services={k: _service(stack, _mounting(s, names)) for k, s in stack.services.items()},
         networks={k: DesiredNetwork(key=k, name=f"{stack.name}_{k}", network=n) for k, n in stack.networks.items()},
         volumes={
-            k: DesiredVolume(key=k, name=(v.external_name or k) if v.external else f"{stack.name}_{k}", volume=v)
+            k: DesiredVolume(key=k, name=names.get(k) or f"{stack.name}_{k}", volume=v)
             for k, v in stack.volumes.items()
         },
         order=tuple(ordered),
@@ -112,6 +114,14 @@ def desired(loaded: Loaded) -> Desired:
         places=_places(loaded.origins),
         inactive=stack.inactive,
     )
+
+
+def _mounting(service: Service, names: Mapping[str, str]) -> Service:
+    """With the names of its volumes: a container keeps the one that it was made with."""
+    if not any(m.type == "volume" and m.source in names for m in service.volumes):
+        return service
+    mounts = tuple(replace(m, name=names.get(m.source)) if m.type == "volume" else m for m in service.volumes)
+    return replace(service, volumes=mounts)
 
 
 def _image(stack: Stack, image: Image) -> DesiredImage:

@@ -27,10 +27,12 @@ def down(stack: str, desired: Desired | None, observed: Observed, *, volumes: bo
     deleted = remove(draft, list(observed.containers), "down")
     for key in sorted(observed.networks):
         draft.add(f"delete network:{key}", DeleteNetwork(key=key, cause="down"), *deleted.values())
-    external = {k for k, v in desired.volumes.items() if v.volume.external} if desired else set()
-    for key in sorted(observed.volumes - external) if volumes else ():
-        name = desired.volumes[key].name if desired and key in desired.volumes else f"{stack}_{key}"
-        draft.add(f"delete volume:{key}", DeleteVolume(key=key, name=name, cause="down -v"), *deleted.values())
+    external = {v.name for v in desired.volumes.values() if v.volume.external} if desired else set()
+    for name, key in sorted(observed.volumes.items()) if volumes else ():
+        if name not in external:
+            node = f"delete volume:{key}"
+            node += f" ({name})" if node in draft else ""
+            draft.add(node, DeleteVolume(key=key, name=name, cause="down -v"), *deleted.values())
     return draft.finish(stack=stack, serial=observed.serial)
 
 

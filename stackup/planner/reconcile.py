@@ -201,7 +201,8 @@ class _Reconciler:
 
     def _volumes(self) -> None:
         for key in self._keys("volume"):
-            if key not in self.observed.volumes and not self.desired.volumes[key].volume.external:
+            wanted = self.desired.volumes[key]
+            if wanted.name not in self.observed.volumes and not wanted.volume.external:
                 self.draft.add(f"create volume:{key}", CreateVolume(key=key, cause="new"))
 
     def _keys(self, kind: str) -> list[str]:

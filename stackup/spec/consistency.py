@@ -39,6 +39,7 @@ def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, S
     checks.cycles()
     checks.published_once()
     checks.named_once()
+    checks.volumes_named_once()
 
 
 class _Checks:
@@ -262,6 +263,16 @@ class _Checks:
             if name and taken.setdefault(name, service.name) != service.name:
                 path = ("services", service.name, "container_name")
                 self.problem(path, f"'{name}' is the name of services.{taken[name]}'s container already")
+
+
+    def volumes_named_once(self) -> None:
+        taken: dict[str, str] = {}
+        for key, volume in self.stack.volumes.items():
+            name = volume.own_name or f"{self.stack.name}_{key}"
+            if not volume.external and taken.setdefault(name, key) != key:
+                path = ("volumes", key, "name") if volume.own_name else ("volumes", taken[name], "name")
+                other = taken[name] if volume.own_name else key
+                self.problem(path, f"'{name}' is the name of volumes.{other} already")
 
 
 def _cycles(edges: Mapping[str, Iterable[str | None]]) -> list[list[str]]:

@@ -174,6 +174,6 @@ def _network(network: Network) -> dict[str, Any]:
 
 def _volume(volume: Volume) -> dict[str, Any]:
     found = _fields(volume)
-    given = found.pop("external_name", None)
+    given = found.pop("external_name", None) or found.pop("own_name", None)
     del found["name"]
     return found | ({"name": given} if given is not None else {})

@@ -77,12 +77,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMount:
-    """A mount of a service. `source`: volume key, absolute host path, or "" (anonymous volume, tmpfs)."""
+    """A mount of a service. `source`: volume key, absolute host path, or "" (anonymous volume, tmpfs). `name`: what the
+    volume is called in the root where it is not `<stack>_<key>`; the planner fills it in."""
 
     type: Literal["volume", "bind", "tmpfs"]
     source: str = ""
     target: str
     read_only: bool = False
+    name: str | None = None
     nocopy: bool = False
     create_host_path: bool = True
     size: int | None = None
@@ -185,11 +187,12 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A named volume; on disk it is `<stack>_<key>` unless `external`, when it is `external_name`."""
+    """A named volume; on disk it is `own_name`, else `<stack>_<key>`; where it is `external`, `external_name`."""
 
     name: str
     external: bool = False
     external_name: str | None = None
+    own_name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -221,7 +221,4 @@ def _volume(node: Node, ctx: Context) -> Node:
             if key not in ("external", "name") and not key.startswith("x-"):
                 hint = "remove it, or 'external: true'"
                 ctx.report.problem(items[key], "an external volume is described where it was made", hint, at_key=True)
-    given = items.get("name")
-    if given is not None and given.value is not None and ("external" not in items or items["external"].value is False):
-        ctx.report.problem(given, "not built yet without 'external: true'", at_key=True)
     return node.made(items)

@@ -284,10 +284,12 @@ NETWORK = Record(
 
 
 def _volume(**values: Any) -> Volume:
-    """`name` in the file is the name on disk of an external volume, by default the key."""
+    """`name` in the file is the name on disk; of an external volume it is the key where nothing is said."""
     given = values.pop("given", None)
     external = values.get("external", False)
-    return Volume(external_name=(given or values["name"]) if external else None, **values)
+    if external:
+        return Volume(external_name=given or values["name"], **values)
+    return Volume(own_name=given, **values)
 
 
 _EXTERNAL = written(boolean, {"type": "object", "properties": {"name": text}, "additionalProperties": False})

@@ -32,6 +32,36 @@ def test_a_fresh_volume_takes_the_images_folder_and_outlives_its_containers(host
     assert not os.path.exists(host.root / "volumes/shop_data")
 
 
+def test_a_volume_has_the_name_that_the_file_gives_it(host: TestHost) -> None:
+    services = f"  web: {{image: tools, {SLEEP}, volumes: ['data:/data']}}\n  side: {{image: tools, {SLEEP}}}\n"
+    project = Project(host, services + "volumes: {data: {name: records}}\n")
+    project.up()
+    project.inside("web", "touch", "/data/first")
+    before = project.row("side")["pid"]
+    assert project.cli("plan").startswith("nothing to do")
+    assert os.listdir(host.root / "volumes") == ["records"]
+    thief = Project(host, services + "volumes: {data: {name: records}}\n", name="thief")
+    assert "volume records belongs to stack shop" in host.cli("-C", str(thief.folder), "up", status=1).stderr
+    thief.down("-v")
+    guest = Project(host, services + "volumes: {data: {name: records, external: true}}\n", name="guest")
+    guest.up()
+    assert guest.inside("web", "ls", "/data") == "first\n"
+    guest.down("-v")
+
+    # Another name is another volume, and a container keeps the one that it was made with.
+    project.write(services + "volumes: {data: {name: others}}\n")
+    project.up("side")
+    project.cli("restart", "web")
+    assert project.inside("web", "ls", "/data") == "first\n"
+    assert "replace service:web: volumes [records:/data] -> [others:/data]" in project.cli("plan")
+    project.up()
+    assert project.inside("web", "ls", "/data") == ""
+    assert project.row("side")["pid"] == before
+    assert sorted(os.listdir(host.root / "volumes")) == ["others", "records"]
+    project.down("-v")
+    assert os.listdir(host.root / "volumes") == []
+
+
 def test_an_anonymous_volume_goes_with_its_container(host: TestHost) -> None:
     project = Project(host, f"  web: {{image: tools, {SLEEP}, volumes: ['/scratch']}}\n")
     project.up()

@@ -62,7 +62,7 @@ def applied(made: Stack, **more: Any) -> Observed:
         "images": {k: image(k) for k in made.images},
         "containers": tuple(container(s, n) for s in made.services.values() for n in range(1, s.replicas + 1)),
         "networks": {k: ObservedNetwork(key=k, network=n) for k, n in made.networks.items()},
-        "volumes": frozenset(made.volumes),
+        "volumes": {v.own_name or f"{made.name}_{k}": k for k, v in made.volumes.items()},
     }
     return Observed(**(facts | more))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_a_volume_is_made_once_and_keeps_its_content(root: Host) -> None:
         volumes.remove_files(root, "shop_data")
         assert records.volumes("shop") == ()
     assert os.listdir(root.path("volumes")) == os.listdir(root.tmp) == []
+
+
+def test_a_name_that_is_another_stacks_is_refused(root: Host) -> None:
+    with open_records(root) as records:
+        for stack in ("shop", "other"):
+            records.put_stack(stack, "/", "/f")
+        volumes.create(root, records, replace(wish(), stack="other"), "data")
+        with pytest.raises(Conflict, match="volume shop_data belongs to stack other"):
+            volumes.create(root, records, wish(), "data")
 
 
 def test_an_external_volume_is_used_and_never_made(root: Host) -> None:

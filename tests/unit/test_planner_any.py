@@ -111,13 +111,13 @@ def machines(draw: st.DrawFn) -> Observed:
                 for name in ("app", "tool")},
         containers=tuple(containers),
         networks={k: ObservedNetwork(key=k, network=made.networks[k], intact=draw(st.booleans())) for k in used},
-        volumes=draw(st.sampled_from((frozenset(), frozenset({"data"})))),
+        volumes=draw(st.sampled_from(({}, {"shop_data": "data"}))),
     )  # fmt: skip
 
 
 def carried_out(plan: Plan, wished: Desired, before: Observed, digests: dict[str, str]) -> Observed:
     """The machine after the plan. Asserts that every operation finds what it needs."""
-    images, networks, volumes = dict(before.images), dict(before.networks), set(before.volumes)
+    images, networks, volumes = dict(before.images), dict(before.networks), set(before.volumes.values())
     there = {c.id: c for c in before.containers}
     done: set[str] = set()
 
@@ -166,7 +166,8 @@ def carried_out(plan: Plan, wished: Desired, before: Observed, digests: dict[str
             case AwaitService():
                 pass
     return Observed(
-        images=images, containers=tuple(there.values()), networks=networks, volumes=frozenset(volumes)
+        images=images, containers=tuple(there.values()), networks=networks,
+        volumes={f"shop_{key}": key for key in volumes},
     )  # fmt: skip
 
 

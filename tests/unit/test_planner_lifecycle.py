@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+
 from stackup.planner.lifecycle import down, restart, start, stop
-from stackup.spec.model import Dependency
+from stackup.spec.model import Dependency, Volume
 
 from .planner_values import DATA, HEALTHY, applied, container, service, stack, wish
 
@@ -21,6 +23,16 @@ def test_down_takes_away_in_reverse_and_leaves_volumes() -> None:
 def test_down_v_takes_the_volumes_of_a_stack_whose_file_is_gone() -> None:
     plan = down("shop", None, applied(MADE), volumes=True)
     assert plan.operations[-1].name == "shop_data"  # type: ignore[union-attr]
+
+
+def test_down_v_takes_a_volume_by_its_own_name_and_one_that_it_had_before() -> None:
+    seen = dataclasses.replace(applied(MADE), volumes={"shop_data": "data", "mine": "data", "other": "theirs"})
+    external = Volume(name="theirs", external=True, external_name="other")
+    wished = wish(dataclasses.replace(MADE, volumes={"data": Volume(name="data", own_name="mine"), "theirs": external}))
+    plan = down("shop", wished, seen, volumes=True)
+    assert [line.partition(" <-")[0] for line in plan.lines() if "volume" in line] == [
+        "delete volume:data: down -v", "delete volume:data (shop_data): down -v",
+    ]  # fmt: skip
 
 
 def test_stop_takes_dependents_first_and_only_who_runs() -> None:

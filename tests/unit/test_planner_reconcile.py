@@ -22,6 +22,7 @@ from stackup.spec.model import (
     Restart,
     Service,
     Stack,
+    Volume,
 )
 from stackup.values import from_plain, to_plain
 
@@ -507,6 +508,28 @@ def test_orphans_may_stay() -> None:
     made = wish(stack(service("web")))
     plan = reconcile(made, applied(stack(service("web"), service("old"))), Options(remove_orphans=False))
     assert plan.empty and plan.left_alone == {"service:old": "no longer in the file"}
+
+
+# Names of volumes
+
+
+def test_a_volume_that_goes_by_another_name_is_another_volume() -> None:
+    before, after = stack(service("web", volumes=(DATA,)), service("other")), "mine"
+    made = dataclasses.replace(before, volumes={"data": Volume(name="data", own_name=after)})
+    assert reconcile(wish(made), applied(before)).text().splitlines() == [
+        "create volume:data: new",
+        "replace service:web: volumes [data:/data] -> [mine:/data]",
+    ]
+    there = dataclasses.replace(made, services=dict(wish(made).services.items()))
+    there = dataclasses.replace(made, services={n: s.service for n, s in wish(made).services.items()})
+    assert reconcile(wish(made), applied(there)).empty
+
+
+def test_a_volume_that_becomes_external_under_its_name_stays() -> None:
+    made = stack(service("web", volumes=(DATA,)))
+    outside = dataclasses.replace(made, volumes={"data": Volume(name="data", external=True, external_name="far")})
+    plan = reconcile(wish(outside), applied(made))
+    assert plan.text() == "replace service:web: volumes [data:/data] -> [far:/data]"
 
 
 # Services that their profiles switch off

@@ -24,6 +24,7 @@ RECORDS = {
     if isinstance(value, Record)
 }
 OF_COMPOSE = {name: record for name, record in RECORDS.items() if record.place or name == "stack"}
+FILLED_LATER = {"mount": {"name"}}  # by the planner
 PLACED = {  # where a record that has no place of its own stands
     "healthcheck": "services.*.healthcheck",
 }
@@ -34,7 +35,7 @@ def test_every_field_of_the_model_has_a_key(name: str) -> None:
     record = RECORDS[name]
     fields = {f.name for f in dataclasses.fields(record.make)}  # type: ignore[arg-type]
     keys = {record.stored.get(key, key) for key in record.fields if key not in record.checked}
-    assert keys | ({"name"} if record.named else set()) == fields
+    assert keys | ({"name"} if record.named else set()) == fields - FILLED_LATER.get(name, set())
 
 
 @pytest.mark.parametrize("name", RECORDS)
