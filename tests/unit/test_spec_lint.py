@@ -17,6 +17,7 @@ from stackup.spec.load import load
 from .test_spec_cases import compare
 
 CASES = Path(__file__).parent / "lint_cases"
+SAMPLES = Path(__file__).parents[2] / "samples"
 ENVIRONMENT = {"HOME": "/home/me", "FROM_CALLER_TOKEN": "the caller's"}
 NAMES = sorted(p.name for p in CASES.iterdir())
 
@@ -32,6 +33,12 @@ def test_case(case: str) -> None:
 def test_every_rule_has_a_case_that_it_alone_tells(rule: str) -> None:
     loaded = load(str(CASES / rule), environment=ENVIRONMENT)
     assert {finding.rule for finding in lint(loaded)} == {rule}
+
+
+@pytest.mark.parametrize("sample", sorted(p.parent.name for p in SAMPLES.glob("*/stack.yaml")))
+def test_nothing_is_told_of_the_samples(sample: str) -> None:
+    loaded = load(str(SAMPLES / sample), environment={})
+    assert (loaded.warnings, lint(loaded)) == ((), ())
 
 
 def test_a_secret_is_not_printed() -> None:
