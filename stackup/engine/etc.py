@@ -53,9 +53,10 @@ def resolv_conf(record: ContainerRecord, gateways: tuple[str, ...]) -> str:
     if service.network_mode == "host" and not service.dns:
         try:
             with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
-                return file.read()
+                hosts_own = file.read()
         except OSError:
             return ""
+        return hosts_own + (f"\noptions {' '.join(service.dns_opt)}\n" if service.dns_opt else "")
     servers = service.dns or gateways[:1]
     lines = [f"nameserver {server}\n" for server in servers]
     if service.dns_search:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stackup.spec import units
@@ -23,13 +22,15 @@ from stackup.spec.suggest import did_you_mean
 MOST_DIGITS = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
 class Reading:
     """Where problems go, where places are kept, and `warned`: what keys say that have no effect yet."""
 
-    report: Report
-    origins: Origins
-    warned: dict[Path, Any] = field(default_factory=dict)
+    __slots__ = ("origins", "report", "warned")
+
+    def __init__(self, report: Report, origins: Origins) -> None:
+        self.report = report
+        self.origins = origins
+        self.warned: dict[Path, Any] = {}
 
 
 Read = Callable[[Node, Path, Reading], Any]
@@ -42,12 +43,14 @@ class AnyReader(Protocol):
     def read(self, node: Node, path: Path, reading: Reading, /) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Reader:
     """`schema`: what may be written, short forms included; a reader that stands in it stands for its own schema."""
 
-    read: Read
-    schema: Schema
+    __slots__ = ("read", "schema")
+
+    def __init__(self, read: Read, schema: Schema) -> None:
+        self.read = read
+        self.schema = schema
 
     def __call__(self, node: Node, path: Path, reading: Reading) -> Any:
         return self.read(node, path, reading)
