@@ -79,9 +79,9 @@ class Settings:
             found[name] = value
         return found
 
-    def project(self) -> Project | None:
+    def project(self, *, quick: bool = False) -> Project | None:
         """The files and what is known without reading them; None where the env files are wrong, which the loader
-        tells. BadInput where there is no file."""
+        tells. BadInput where there is no file. `quick`: env files that say nothing about COMPOSE_* are left alone."""
         from stackup.spec.project import Options, prepare
         from stackup.spec.report import Report
 
@@ -91,7 +91,7 @@ class Settings:
                 folder=self.directory or ".", files=self.files, project_name=self.name, profiles=self.profiles,
                 project_directory=self.project_directory, env_files=self.env_files,
             ),
-            report,
+            report, quick=quick,
         )  # fmt: skip
         return None if report.failed else found
 
@@ -110,7 +110,7 @@ class Settings:
     def has_file(self) -> bool:
         """Is there a stack file, or was there one? Then a word may be a service, folder of that name or not."""
         try:
-            self.project()
+            self.project(quick=True)
         except BadInput:
             return self._brought_up() is not None
         return True
@@ -123,7 +123,7 @@ class Settings:
         if self.name is not None:
             return self.name if NAME.fullmatch(self.name) else None
         try:
-            project = self.project()
+            project = self.project(quick=True)
         except BadInput:
             if name := self._brought_up():
                 return name

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stackup.errors import BadInput
 from stackup.spec import discover
+from stackup.spec.decoding import MAX_BYTES
 from stackup.spec.discover import STDIN, File
 from stackup.spec.report import Report
 from stackup.spec.variables import Variables
@@ -71,8 +72,11 @@ class Project(NamedTuple):
     profiles: tuple[str, ...]
 
 
-def prepare(options: Options, report: Report) -> Project:
-    """Find the files and read the env files. BadInput where something that was named is not there."""
+def prepare(options: Options, report: Report, *, quick: bool = False) -> Project:
+    """Find the files and read the env files. BadInput where something that was named is not there.
+
+    `quick`: `variables` need only know what begins with COMPOSE_, so that env files without it are not parsed.
+    """
     environment = os.environ if options.environment is None else options.environment
     start = start_folder(options.folder)
     directory = _directory(start, options.project_directory)
@@ -80,7 +84,8 @@ def prepare(options: Options, report: Report) -> Project:
     base = directory or _folder_of(files) or start
     env_files = _env_files(options.env_files, start, environment)
     defaults = env_files is None and not _disabled(environment)
-    variables = Variables(environment, _default(base, start) if defaults else env_files or (), report)
+    first = _default(base, start) if defaults else env_files or ()
+    variables = Variables(environment, () if quick and not _telling(first) else first, report)
     if not files and (named := _value(variables, "COMPOSE_FILE")):
         separator = _value(variables, "COMPOSE_PATH_SEPARATOR") or os.pathsep
         files = discover.given(start, [n for n in named.split(separator) if n], "COMPOSE_FILE")
@@ -89,7 +94,10 @@ def prepare(options: Options, report: Report) -> Project:
     folder = directory or _folder_of(files) or start
     if defaults and folder != base:
         # What stands where the search began wins: it may be what led to the project's folder.
-        variables = variables.beneath(_default(folder, start), report)
+        second = _default(folder, start)
+        if quick and _telling(second):
+            return prepare(options, report)
+        variables = variables.beneath(() if quick else second, report)
     return Project(
         options=options, files=files, folder=folder, environment=environment, variables=variables,
         vars_files=tuple(_named(start, name, "--vars-file") for name in options.vars_files),
@@ -140,6 +148,10 @@ def _named(start: str, name: str, said_by: str) -> File:
 def _default(folder: str, start: str) -> tuple[File, ...]:
     path = os.path.join(folder, ".env")
     return (File(path, os.path.relpath(path, start)),) if os.path.isfile(path) else ()
+
+
+def _telling(files: Sequence[File]) -> bool:
+    return any(b"COMPOSE_" in file.read(MAX_BYTES + 1) for file in files)
 
 
 def _disabled(environment: Mapping[str, str]) -> bool:

@@ -160,6 +160,8 @@ services: {web: {image: app}}
         ({"stack.yaml": ALIKE, ".env": "COMPOSE_PROJECT_NAME=b", "e": "A=1"}, "--env-file e", {}, "shop"),
         ({"stack.yaml": ALIKE, "e": "COMPOSE_PROJECT_NAME=b"}, "--env-file e", {}, "b"),
         ({"stack.yaml": ALIKE, "e": "COMPOSE_PROJECT_NAME=b"}, "", {"COMPOSE_ENV_FILES": "e"}, "b"),
+        ({"stack.yaml": ALIKE, "e": "X=b", "f": "COMPOSE_PROJECT_NAME=$X"}, "--env-file e --env-file f", {}, "b"),
+        ({"stack.yaml": ALIKE, ".env": "COMPOSE_PROJECT_NAME=$X", "sub/.env": "X=b"}, "-C sub", {}, "b"),
         ({"stack.yaml": ALIKE, ".env": "COMPOSE_PROJECT_NAME=b"}, "", {"COMPOSE_DISABLE_ENV_FILE": "1"}, "shop"),
         ({"compose.yaml": "name: a\nservices: {}\n", "x.yaml": ALIKE}, "-f compose.yaml -f x.yaml", {}, "a"),
         ({"a.yaml": f"name: a\n{ALIKE}", "b.yaml": "name: b\n"}, "-f a.yaml -f b.yaml", {}, "b"),
@@ -220,11 +222,18 @@ def spread(
 def test_what_is_wrong_with_an_env_file_is_the_loaders_to_say(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / ".env").write_text("A='1\n")
-    settings = Settings()
-    assert settings.quick_stack() is None
+    (project / ".env").write_text("COMPOSE_PROJECT_NAME='1\n")
+    assert Settings().quick_stack() is None
     ran = run(capsys, "ps")
-    assert ran.status == 2 and ran.err.startswith(".env:1:3: ")
+    assert ran.status == 2 and ran.err.startswith(".env:1:22: ")
+
+
+def test_an_env_file_that_cannot_say_the_name_is_not_looked_at(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".env").write_text("A='1\n")
+    assert Settings().quick_stack() == "shop" and run(capsys, "ps").status == 0
+    assert run(capsys, "config").status == 2
 
 
 def test_a_variable_of_the_project_may_stand_in_its_env_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
