@@ -26,7 +26,7 @@ def merge(base: Node, over: Node, report: Report, rules: Merger | Rules | None =
     if over.tag in (RESET, OVERRIDE):
         return over
     if over.value is None:
-        return base
+        return over if rules is _even_by_nothing else base
     if base.value is None or base.tag == RESET:
         return over
     if callable(rules):
@@ -70,6 +70,11 @@ def _anything(base: Node, over: Node, report: Report) -> Node:
 
 
 def _replaced(_base: Node, over: Node, _: Report) -> Node:
+    return over
+
+
+def _even_by_nothing(_base: Node, over: Node, _: Report) -> Node:
+    """Where nothing has a meaning of its own: a command is the image's, a variable the caller's, a label empty."""
     return over
 
 
@@ -127,16 +132,23 @@ def _lists(keys: Mapping[str, unique.Key]) -> Rules:
     return {name: _listed(key) for name, key in keys.items()}
 
 
-_RUN: Rules = {"command": _replaced, "entrypoint": _replaced, "healthcheck": {"test": _replaced}}
+_PAIRS: Rules = {"*": _even_by_nothing}
+_LABELS: Rules = {"labels": _PAIRS}
+_RUN: Rules = {
+    "command": _even_by_nothing, "entrypoint": _even_by_nothing, "environment": _PAIRS, **_LABELS,
+    "healthcheck": {"test": _replaced},
+}  # fmt: skip
 
 SERVICE: Rules = {
-    **_RUN, **_lists(unique.SERVICE), "ports": _ports, "logging": _logging, "ulimits": {"*": _replaced},
+    **_RUN, "annotations": _PAIRS, "sysctls": _PAIRS, "deploy": _LABELS, **_lists(unique.SERVICE),
+    "ports": _ports, "logging": _logging, "ulimits": {"*": _replaced},
     "extra_hosts": {"*": _addresses}, "networks": {"*": _lists(unique.NETWORK)}, "build": _lists(unique.BUILD),
 }  # fmt: skip
 RULES: Rules = {
     "images": {"*": {"config": {**_RUN, **_lists(unique.IMAGE_CONFIG)}}},
     "services": {"*": SERVICE},
-    "networks": {"*": {"ipam": {"config": _subnets}}},
+    "networks": {"*": {"ipam": {"config": _subnets}, **_LABELS}},
+    "volumes": {"*": _LABELS},
     "vars": _anything,
 }
 
