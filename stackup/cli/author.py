@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stackup.cli import output
 from stackup.cli.arguments import Format, new_app, settings_of
-from stackup.errors import BadInput
+from stackup.cli.settings import Settings
+from stackup.errors import BadInput, SpecErrors
+
+if TYPE_CHECKING:
+    from stackup.spec.lint import Finding
 
 app = new_app()
 
@@ -35,7 +40,7 @@ def check(
         print(json.dump(known) if format == "json" else "\n".join(f"{n:<{width}}  {why}" for n, why in known.items()))
         return 0
     settings = settings_of(context)
-    findings = lint.lint(replace(settings, profiles=("*",)).load())
+    findings = _findings(settings)
     if format == "json":
         print(json.dump([finding.to_plain() for finding in findings]))
     elif findings:
@@ -43,6 +48,23 @@ def check(
     if not settings.quiet and format == "text":
         output.say(f"{len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
     return 1 if findings else 0
+
+
+def _findings(settings: Settings) -> Sequence[Finding]:
+    """Of services of all profiles. Where these exclude each other (two publish one port), of one after the other."""
+    from stackup.spec.lint import lint
+
+    try:
+        return lint(replace(settings, profiles=("*",)).load())
+    except SpecErrors:
+        loaded = settings.load()
+    found = set(lint(loaded))
+    for profile in loaded.profiles:
+        try:
+            found.update(lint(replace(settings, profiles=(profile,), quiet=True).load()))
+        except SpecErrors:
+            output.warn(f"profile {profile} is not looked at; `stackup --profile {profile} config -q` says why")
+    return sorted(found, key=lambda finding: (finding.place, finding.rule))
 
 
 @app.command()

@@ -59,6 +59,23 @@ def test_services_of_every_profile_are_looked_at(project: Path, capsys: Capsys) 
     assert "port-on-all-interfaces" in run(capsys, "check").out
 
 
+def test_profiles_that_exclude_each_other_are_looked_at_one_by_one(project: Path, capsys: Capsys) -> None:
+    (project / "stack.yaml").write_text(
+        "images: {app: {layers: [{file: {target: /a, content: b}}]}}\n"
+        "services:\n"
+        '  one: {image: app, profiles: [one], ports: ["80:80"]}\n'
+        '  two: {image: app, profiles: [two], ports: ["80:80"]}\n'
+        "  gone: {image: app, profiles: [gone], env_file: not.there}\n"
+        "  all: {image: app, resources: {memory: 1M}}\n"
+    )
+    ran = run(capsys, "check")
+    told = [line.split(":")[1] for line in ran.out.splitlines() if line.endswith("[no-memory-limit]")]
+    assert ran.status == 1 and told == ["3", "4"]
+    assert ran.err == (
+        "warning: profile gone is not looked at; `stackup --profile gone config -q` says why\n2 findings\n"
+    )
+
+
 def test_the_rules_are_listed(capsys: Capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = run(capsys, "check", "--rules")
