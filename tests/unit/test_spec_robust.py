@@ -37,7 +37,8 @@ def survives(text: str) -> None:
     except BadInput as error:
         assert str(error)
         return
-    assert load_text(dump(loaded), file, environment={}).stack == loaded.stack
+    again = load_text(dump(loaded), file, environment={})
+    assert (again.stack, again.warned) == (loaded.stack, loaded.warned)
 
 
 def spots(value: Any) -> list[tuple[Any, Any]]:
