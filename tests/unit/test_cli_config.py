@@ -6,8 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+
+from stackup.spec import annotate
+from stackup.spec.dump import document, dump
+from stackup.spec.lint import lint
+from stackup.spec.load import load
 
 from .cli_values import run
+from .test_spec_rules import RULES, called
 
 Capsys = pytest.CaptureFixture[str]
 
@@ -161,3 +168,18 @@ def test_a_name_of_variables_is_a_name_also_where_they_are_left(shop: Path, caps
     (shop / "stack.yaml").write_text(STACK.replace("name: shop", "name: ${NAME:-shop}"))
     ran = run(capsys, "-q", "config", "--no-interpolate")
     assert ran.status == 0 and ran.out.startswith("name: ${NAME:-shop}\n")
+
+
+@pytest.mark.parametrize("rule", sorted(str(p.parent.relative_to(RULES)) for p in RULES.glob("*/*/expected.json")))
+def test_every_stack_of_the_rules_is_annotated_and_checked(rule: str) -> None:
+    """What is behind the values changes nothing, and every value of the document has an origin."""
+    loaded = load(**called(RULES / rule))
+    assert isinstance(lint(loaded), tuple)
+    if loaded.raw is not None:  # nothing was put in: what the files say, and where, is not kept
+        return
+    plain = dump(loaded)
+    text = annotate.annotated(plain, loaded, None)
+    assert yaml.load(text, yaml.BaseLoader) == yaml.load(plain, yaml.BaseLoader)
+    rows = annotate.listed(document(loaded), loaded, None)
+    assert text.count("\n") == plain.count("\n") and all(row["file"] or row["said"] for row in rows)
+    assert text.count("  # ") >= len(rows)
