@@ -91,7 +91,7 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def origin(loaded: Loaded, written: Path, name_from: str | None) -> Origin:
     """Of a value of the document: `written` is its path there."""
-    path = _canonical(written)
+    path = written if written in loaded.warned else _canonical(written)
     if path == ("name",) and (name_from or path not in loaded.origins):
         return Origin(None, said=name_from or "the folder's name")
     nearest = path
