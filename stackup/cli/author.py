@@ -86,7 +86,7 @@ def init(context: typer.Context) -> int:
     drawn = drawing.write(folder)
     print(f"{os.path.join(settings.directory or '', drawing.NAME)}: {drawn.what}")
     if drawn.missing:
-        output.say(f"first: {drawn.missing}, and the line in the file that copies what it brings")
+        output.say(f"first: {drawn.missing}; then take the '#' off the line of the file that copies what it brings")
     output.say("`stackup plan` shows what `stackup up` would do")
     return 0
 

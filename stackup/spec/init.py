@@ -148,8 +148,8 @@ def _python(folder: str, found: dict[str, bool]) -> _Program | None:
         copied = packages
     if entry == "manage.py":
         command += ["runserver", "0.0.0.0:8000"]
-    missing, notes = None, []
-    if _needs_packages(folder, found):
+    missing, notes, vendor = None, [], _needs_packages(folder, found)
+    if vendor:
         if found.get("vendor"):
             copied.append("vendor")
         else:
@@ -161,7 +161,7 @@ def _python(folder: str, found: dict[str, bool]) -> _Program | None:
         what=f"a Python program, {entry}", service="app", programs=["python3"],
         copies=_copies(found, copied, "/app"), command=command,
         port=8000 if entry == "manage.py" else port_in(text),
-        environment=[("PYTHONPATH", "/app/vendor")] if missing or found.get("vendor") else [],
+        environment=[("PYTHONUNBUFFERED", "1"), *([("PYTHONPATH", "/app/vendor")] if vendor else [])],
         notes=notes, missing=missing,
     )  # fmt: skip
 

@@ -101,7 +101,7 @@ def test_packages_that_are_missing_are_told_and_stand_as_a_comment(tmp_path: Pat
     drawn, loaded = written(here)
     assert drawn.missing == "python3 -m pip install --target vendor -r requirements.txt"
     assert "      # - copy: {source: ./vendor, target: /app/vendor}\n" in drawn.text
-    assert loaded.stack.images["app"].config.environment == {"PYTHONPATH": "/app/vendor"}
+    assert loaded.stack.images["app"].config.environment["PYTHONPATH"] == "/app/vendor"
     (here / "stack.yaml").unlink()
     (here / "vendor/flask").mkdir(parents=True)
     drawn, loaded = written(here)
