@@ -64,8 +64,9 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
 
     def text(dumper: Any, value: str) -> Any:
         style = "|" if "\n" in value else None
-        if not isinstance(core_scalar(value), str):
-            style = '"'  # YAML 1.2 reads `0o17` and `1e3` as numbers, PyYAML does not know that
+        if not isinstance(core_scalar(value), str) or any(c in value for c in "\x85\u2028\u2029"):
+            # Numbers to YAML 1.2 that PyYAML does not know (`0o17`, `1e3`), and what ends a line wherever it stands.
+            style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
