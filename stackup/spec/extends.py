@@ -3,7 +3,7 @@ its own whose relative paths start at its folder. Only that service is taken ove
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stackup.errors import BadInput
 from stackup.spec.discover import File
@@ -41,7 +41,7 @@ def resolve(document: Node, below: Node | None, file: File, scope: Scope, files:
     known = {**(before.items if before is not None else {}), **services.items}
     home = _Home(file, known, scope.folder)
     work = _Work(scope, files)
-    made = {name: work.service(name, home, ()) for name in services.items}
+    made = {name: work.service(name, home) for name in services.items}
     return document.made(document.items | {"services": services.made(made)})
 
 
@@ -55,7 +55,13 @@ class _Home:
         self.done: dict[str, Node] = {}
 
 
-_Way = tuple[tuple[str, str, Node], ...]  # path of the file, service, the `extends` that led on from it
+class _Step(NamedTuple):
+    """A service on the way to the one that extends nothing, without its `extends`, and that."""
+
+    home: _Home
+    name: str
+    node: Node
+    extends: Node
 
 
 class _Work:
@@ -66,41 +72,49 @@ class _Work:
         self.budget = _Budget()
         self.homes: dict[str, _Home] = {}
 
-    def service(self, name: str, home: _Home, way: _Way) -> Node:
+    def service(self, name: str, home: _Home) -> Node:
         """The complete service `name` of `home`."""
-        known = home.done.get(name)
-        if known is not None:
-            return known
-        node = home.services[name]
-        extends = node.items.get("extends")
-        if extends is not None:
+        way: list[_Step] = []
+        seen: dict[tuple[str, str], int] = {}
+        while True:
+            known = home.done.get(name)
+            node = known or home.services[name]
+            extends = node.items.get("extends")
+            if known is not None or extends is None:
+                break
             node = node.made({key: child for key, child in node.items.items() if key != "extends"})
-            if extends.value is not None:
-                base = self.base(extends, name, home, way)
-                node = self.over(base, node) if base is not None else _excused(node, extends)
+            if extends.value is None:
+                break
+            way.append(_Step(home, name, node, extends))
+            seen[home.file.path, name] = len(way) - 1
+            wanted = self.wanted(extends, home)
+            if wanted is not None and (first := seen.get((wanted[0].file.path, wanted[1]))) is not None:
+                self.circle(way[first:])
+                wanted = None
+            if wanted is None:
+                home, name, node = way.pop()[:3]
+                node = _excused(node, extends)
+                break
+            home, name = wanted
         home.done[name] = node
+        for step in reversed(way):
+            node = step.home.done[step.name] = self.over(node, step.node)
         return node
 
-    def base(self, extends: Node, name: str, home: _Home, way: _Way) -> Node | None:
-        """The complete service that `extends` names; None where there is none, and that is told."""
-        wanted, named = self.read(extends)
-        if wanted is None:
+    def wanted(self, extends: Node, home: _Home) -> tuple[_Home, str] | None:
+        """Which service `extends` names; None where there is none, and that is told."""
+        name, named = self.read(extends)
+        if name is None:
             return None
-        there = home
         if named is not None:
             file = self.files.found(named, home.folder)
             if file is None:
                 return None
-            there = self.home(file)
-        key = (home.file.path, name, extends)
-        steps = [(path, service) for path, service, _ in (*way, key)]
-        if (there.file.path, wanted.value) in steps:
-            self.circle((*way, key)[steps.index((there.file.path, wanted.value)) :], wanted)
+            home = self.home(file)
+        if name.value not in home.services:
+            self.missing(name, home)
             return None
-        if wanted.value not in there.services:
-            self.missing(wanted, there)
-            return None
-        return self.service(wanted.value, there, (*way, key))
+        return home, name.value
 
     def home(self, file: File) -> _Home:
         known = self.homes.get(file.path)
@@ -138,11 +152,12 @@ class _Work:
             hint = f"there is {found(home.services)}" if home.services else "there is none at all"
         self.report.problem(wanted, f"no service '{shorten(wanted.value)}' in 'services'{where}", hint)
 
-    def circle(self, way: _Way, last: Node) -> None:
-        first = way[0][1]
-        steps = [f"{service} ({node.place})" for (_, service, _), (_, _, node) in zip(way[1:], way, strict=False)]
-        message = f"services extend each other: {' -> '.join([first, *steps, f'{first} ({last.place})'])}"
-        self.report.problem(last, message, "take one of them out")
+    def circle(self, way: list[_Step]) -> None:
+        nodes = [step.extends.get("service") or step.extends for step in way]
+        names = [*(step.name for step in way[1:]), way[0].name]
+        steps = [f"{name} ({node.place})" for name, node in zip(names, nodes, strict=True)]
+        message = f"services extend each other: {' -> '.join([way[0].name, *steps])}"
+        self.report.problem(nodes[-1], message, "take one of them out")
 
     def over(self, base: Node, node: Node) -> Node:
         """`node` laid over a copy of `base`, at the place of `node`."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from stackup.errors import BadInput
 from stackup.spec.forms import Context
 from stackup.spec.mounts import clean
 from stackup.spec.nodes import Node, shorten
 
 _SHARED = ("network_mode", "ipc", "pid", "uts", "cgroup")
 _SERVICE = "service:"
+MAX_MOUNTS = 50_000
 
 
 def implied(services: dict[str, Node], inactive: Collection[str], ctx: Context) -> dict[str, Node]:
@@ -26,6 +28,7 @@ class _Work:
         self.services = services
         self.ctx = ctx
         self.mounted: dict[str, list[Node]] = {}
+        self.count = 0
 
     def service(self, name: str, node: Node, there: Collection[str]) -> Node:
         if not node.is_map:
@@ -63,18 +66,31 @@ class _Work:
     def mounts(self, name: str) -> list[Node]:
         """What a service mounts, with what it takes from others. A service that takes from itself is told as a circle
         of dependencies."""
-        known = self.mounted.get(name)
-        if known is not None:
-            return known
-        node = self.services[name]
-        volumes = node.items.get("volumes")
-        found = self.mounted[name] = list(volumes.list) if volumes is not None else []
+        waiting, seen = [name], {name}
+        while waiting:
+            top = waiting[-1]
+            others = [item.value.partition(":")[0] for item in _texts(self.services[top], "volumes_from")]
+            first = [n for n in others if n in self.services and n not in self.mounted and n not in seen]
+            if first:
+                waiting += first
+                seen.update(first)
+                continue
+            waiting.pop()
+            if top not in self.mounted:
+                self.mounted[top] = self.own_and_taken(self.services[top])
+        return self.mounted[name]
+
+    def own_and_taken(self, node: Node) -> list[Node]:
+        found = list(_mounts(node))
         targets = {_target(mount) for mount in found}
         for item in _texts(node, "volumes_from"):
             for mount in self.taken(item):
                 if (target := _target(mount)) not in targets:
                     targets.add(target)
                     found.append(mount)
+        self.count += len(found)
+        if self.count > MAX_MOUNTS:
+            raise BadInput(f"{node.items['volumes_from'].place}: 'volumes_from' makes more than {MAX_MOUNTS} mounts")
         return found
 
     def taken(self, item: Node) -> list[Node]:
@@ -88,7 +104,7 @@ class _Work:
         if name not in self.services:  # told as a dependency
             return []
         found = []
-        for mount in self.mounts(name):
+        for mount in self.mounted.get(name) or _mounts(self.services[name]):
             kind, source = mount.get("type"), mount.get("source")
             if not mount.is_map or (kind is not None and kind.value == "tmpfs"):
                 continue
@@ -103,6 +119,11 @@ class _Work:
 def _texts(node: Node, key: str) -> list[Node]:
     listed = node.items.get(key)
     return [item for item in listed.list if isinstance(item.value, str) and item.value] if listed is not None else []
+
+
+def _mounts(node: Node) -> list[Node]:
+    volumes = node.items.get("volumes")
+    return volumes.list if volumes is not None else []
 
 
 def _target(mount: Node) -> str:

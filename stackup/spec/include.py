@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SECTIONS = ("images", "services", "networks", "volumes", "secrets", "configs", "models")
 _KEYS = ("path", "project_directory", "env_file")
 _NOTHING = "/dev/null"
+MAX_DEPTH = 50
 
 
 def resolve(document: Node, scope: Scope, files: Files) -> Node:
@@ -59,7 +60,7 @@ class _Work:
         paths, folder, env_files = self.read(entry)
         found = [self.files.found(path, self.scope.folder) for path in paths]
         there = [file for file in found if file is not None]
-        if not paths or len(there) < len(found) or self.circle(there, paths):
+        if not paths or len(there) < len(found) or self.circle(there, paths) or self.too_deep(entry):
             return
         if folder is None:
             start = os.path.dirname(there[0].path)
@@ -105,6 +106,12 @@ class _Work:
             return [File(default, self.files.shown(default))] if os.path.isfile(default) else []
         found = [self.files.found(node, self.scope.folder) for node in named if node.value != _NOTHING]
         return [file for file in found if file is not None]
+
+    def too_deep(self, entry: Node) -> bool:
+        deep = len(self.scope.way) > MAX_DEPTH
+        if deep:
+            self.report.problem(entry, f"files include each other more than {MAX_DEPTH} deep")
+        return deep
 
     def circle(self, there: list[File], paths: list[Node]) -> bool:
         way = self.scope.way

@@ -78,21 +78,15 @@ def _even_by_nothing(_base: Node, over: Node, _: Report) -> Node:
     return over
 
 
-def _listed(key: unique.Key) -> Merger:
+def _listed(key: unique.Key, alike: unique.Alike | None = None) -> Merger:
     """Entries that are each other's override by `key`."""
 
     def merger(base: Node, over: Node, report: Report) -> Node:
         if not (base.is_list and over.is_list):
             return merge(base, over, report, {})
-        return base.made(unique.joined(base.list, over.list, key))
+        return base.made(unique.joined(base.list, over.list, key, alike))
 
     return merger
-
-
-def _ports(base: Node, over: Node, report: Report) -> Node:
-    if not (base.is_list and over.is_list):
-        return merge(base, over, report, {})
-    return base.made(unique.joined_ports(base.list, over.list))
 
 
 def _addresses(base: Node, over: Node, report: Report) -> Node:
@@ -141,7 +135,7 @@ _RUN: Rules = {
 
 SERVICE: Rules = {
     **_RUN, "annotations": _PAIRS, "sysctls": _PAIRS, "deploy": _LABELS, **_lists(unique.SERVICE),
-    "ports": _ports, "logging": _logging, "ulimits": {"*": _replaced},
+    "ports": _listed(unique.port, unique.alike_ports), "logging": _logging, "ulimits": {"*": _replaced},
     "extra_hosts": {"*": _addresses}, "networks": {"*": _lists(unique.NETWORK)}, "build": _lists(unique.BUILD),
 }  # fmt: skip
 RULES: Rules = {

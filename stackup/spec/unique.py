@@ -13,6 +13,7 @@ from stackup.spec.nodes import Node
 from stackup.spec.report import Report
 
 Key = Callable[[Node], Hashable]
+Alike = Callable[[Node, Node], bool]
 
 _ANY = ("0.0.0.0", "127.0.0.1")  # what a port without an address may be meant to replace
 
@@ -82,39 +83,41 @@ BUILD: Mapping[str, Key] = {"tags": before_equals}
 IMAGE_CONFIG: Mapping[str, Key] = {"expose": text, "volumes": text}
 
 
-def joined(base: Iterable[Node], over: Iterable[Node], key: Key) -> list[Node]:
-    """The entries of `base`, then those of `over`; one of `over` stands in the place of the one like it."""
-    found = list(base)
-    index = {key(item): i for i, item in enumerate(found)}
-    own = len(found)
+class Joined(list[Node]):
+    """A list that was made of several, and where its entries are: so that each further one costs no more than itself.
+    It belongs to the tree that grows while files are merged, and nobody else has it."""
+
+    __slots__ = ("places",)
+
+    def __init__(self, items: Iterable[Node], key: Key) -> None:
+        super().__init__(items)
+        self.places: dict[Hashable, list[int]] = {}
+        self.keep(0, key)
+
+    def keep(self, start: int, key: Key) -> None:
+        """Remember where the entries from `start` on are."""
+        for at in range(start, len(self)):
+            self.places.setdefault(key(self[at]), []).append(at)
+
+
+def joined(base: list[Node], over: Iterable[Node], key: Key, alike: Alike | None = None) -> Joined:
+    """The entries of `base`, then those of `over`; one of `over` stands in the place of the one like it: of the first
+    that has its key, and is `alike`. A `base` that was joined before is taken over."""
+    found = base if isinstance(base, Joined) else Joined(base, key)
+    added: list[Node] = []
     for item in over:
-        at = index.get(key(item), own)
-        if at < own:
-            found[at] = item
+        same = (at for at in found.places.get(key(item), ()) if alike is None or alike(found[at], item))
+        if (at := next(same, None)) is None:
+            added.append(item)
         else:
-            found.append(item)
+            found[at] = item
+    before = len(found)
+    found += added
+    found.keep(before, key)
     return found
 
 
-def joined_ports(base: Iterable[Node], over: Iterable[Node]) -> list[Node]:
-    """As `joined`. A port without an address is like one on any of ours, and like one on all addresses."""
-    found = list(base)
-    index: dict[Hashable, list[tuple[str | None, int]]] = {}
-    for at, item in enumerate(found):
-        index.setdefault(_port(item), []).append((_host(item), at))
-    own = len(found)
-    for item in over:
-        host = _host(item)
-        same = (at for other, at in index.get(_port(item), ()) if _alike(host, other))
-        at = next(same, own)
-        if at < own:
-            found[at] = item
-        else:
-            found.append(item)
-    return found
-
-
-def _port(item: Node) -> Hashable:
+def port(item: Node) -> Hashable:
     if not item.is_map:
         return _whole(item)
     wanted, published = item.items.get("target"), item.get("published")
@@ -128,7 +131,9 @@ def _host(item: Node) -> str | None:
     return str(host.value) if host is not None else None
 
 
-def _alike(one: str | None, other: str | None) -> bool:
+def alike_ports(base: Node, over: Node) -> bool:
+    """A port without an address is like one on this machine alone, and like one on all addresses."""
+    one, other = _host(base), _host(over)
     return one == other or (one is None and other in _ANY) or (other is None and one in _ANY)
 
 
@@ -182,5 +187,5 @@ def _once(items: list[Node], key: Key, report: Report) -> list[Node]:
 def _once_ports(items: list[Node]) -> list[Node]:
     found: dict[Hashable, Node] = {}
     for item in items:
-        found[_port(item), _host(item)] = item
+        found[port(item), _host(item)] = item
     return list(found.values())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import pytest
+
+from stackup.errors import BadInput, SpecErrors
 from stackup.spec.layers import Copy, HostPrograms, Run, Template
 from stackup.spec.load import load, load_text
 from stackup.spec.model import Dependency, Loaded, Port, Resources, Restart, VolumeMount
@@ -74,3 +78,46 @@ def test_an_open_input_without_a_terminal_is_warned_about() -> None:
     (warning,) = load_text(text % "", "/stacks/demo/stack.yaml", environment={}).warnings
     assert warning.startswith("stack.yaml:1:44: services.web.stdin_open: has no effect yet")
     assert load_text(text % ", tty: true", "/stacks/demo/stack.yaml", environment={}).warnings == ()
+
+
+def test_many_of_a_thing_cost_no_more_than_so_many_times_one(tmp_path: Path) -> None:
+    """Nothing here may be quadratic, or call itself a thousand times."""
+    extends = "".join(f"  s{i}: {{extends: s{i + 1}, user: '1'}}\n" for i in range(1000))
+    mounts = "".join(f"  s{i}: {{image: 'a:1', volumes_from: [s{i + 1}]}}\n" for i in range(1000))
+    last = "  s1000: {image: 'a:1', volumes: ['/a:/a']}\n"
+    documents = (f"services: {{web: {{image: 'a:1', ports: ['{20000 + i}:80']}}}}\n" for i in range(1000))
+    wrong = "".join(f"  service_number_{i}: {{image: 'a:1', depends_on: [servixe_number_{i}]}}\n" for i in range(300))
+    for text in (f"services:\n{extends}{last}", f"services:\n{mounts}{last}", "---\n".join(documents)):
+        before = time.process_time()
+        load_text(text, str(tmp_path / "stack.yaml"), environment={})
+        assert time.process_time() - before < 5, "seconds, where it takes a fifth of one"
+    before = time.process_time()
+    with pytest.raises(SpecErrors, match="did you mean 'service_number_299'"):
+        load_text(f"services:\n{wrong}", str(tmp_path / "stack.yaml"), environment={})
+    assert time.process_time() - before < 5
+
+
+def test_what_grows_without_end_is_refused(tmp_path: Path) -> None:
+    line = "  s{}: {{image: 'a:1', volumes_from: [s{}], volumes: ['/x:/m{}']}}\n"
+    mounts = "".join(line.format(i, i - 1, i) for i in range(1, 999))
+    text = f"services:\n  s0: {{image: 'a:1', volumes: ['/a:/a']}}\n{mounts}"
+    with pytest.raises(BadInput, match="makes more than 50000 mounts"):
+        load_text(text, str(tmp_path / "stack.yaml"), environment={})
+    extends = "".join(f"  s{i}: {{extends: s{i - 1}, environment: [A{i}=1]}}\n" for i in range(1, 1200))
+    with pytest.raises(BadInput, match="extend each other have more than 500000 values"):
+        load_text(f"services:\n  s0: {{image: 'a:1'}}\n{extends}", str(tmp_path / "stack.yaml"), environment={})
+    for i in range(60):
+        (tmp_path / f"{i}.yaml").write_text(f"include: [{i + 1}.yaml]\n")
+    with pytest.raises(SpecErrors, match="more than 50 deep"):
+        load(str(tmp_path), ["0.yaml"], environment={})
+
+
+def test_included_projects_are_read_once(tmp_path: Path) -> None:
+    """Two ways lead to each of twelve projects: 4,096 ways to the last one."""
+    for i in range(12):
+        (tmp_path / f"{i}.yaml").write_text(f"include: [{i}a.yaml, {i}b.yaml]\n")
+        for beside in "ab":
+            (tmp_path / f"{i}{beside}.yaml").write_text(f"include: [{i + 1}.yaml]\n")
+    (tmp_path / "12.yaml").write_text("services: {web: {image: 'a:1'}}\n")
+    loaded = load(str(tmp_path), ["0.yaml"], environment={})
+    assert list(loaded.stack.services) == ["web"] and len(loaded.files) == 37
