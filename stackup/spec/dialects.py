@@ -1,6 +1,12 @@
-"""Words of ours that a Compose file must not use: another tool that reads it would not know them."""
+"""Words that do not stand in a file: ours in a Compose file, and those of the inner form in any.
+
+Another tool that reads a Compose file would not know ours. What `canonical` and `normalise` make of a file has a few
+keys that no file has: written by hand they would be taken for what they are not.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 from stackup.spec.nodes import Node
 from stackup.spec.report import Report
@@ -13,17 +19,49 @@ _SERVICE = {
     "resources": "write 'deploy: {resources: {limits: {memory: ..., cpus: ..., pids: ...}}}'",
     "replicas": "write 'deploy: {replicas: ...}' or 'scale'",
 }
+_NETWORK = {"subnet": "write 'ipam: {config: [{subnet: ...}]}'"}
+
+_INNER_SERVICE = {"endpoint_mode": "it stands under 'deploy'"}
+_INNER_POLICY = {"policy": "the key is 'condition'"}
+_INNER_MOUNT = {
+    "nocopy": "it stands under 'volume'", "create_host_path": "it stands under 'bind'",
+    "size": "it stands under 'tmpfs'", "mode": "it stands under 'tmpfs'",
+}  # fmt: skip
 
 
 def check(root: Node, report: Report) -> None:
     """Report our words in a document of a Compose file."""
     _among(root, _TOP, report)
-    services = root.items.get("services")
-    for service in services.items.values() if services is not None else ():
+    for service in _below(root, "services"):
         _among(service, _SERVICE, report)
+    for network in _below(root, "networks"):
+        _among(network, _NETWORK, report)
 
 
-def _among(node: Node, ours: dict[str, str], report: Report) -> None:
+def _among(node: Node, ours: Mapping[str, str], report: Report) -> None:
     for key in ours.keys() & node.items.keys():
         message = f"'{key}' is stackup's own and stands in a stack file, not in a Compose file"
         report.problem(node.items[key], message, ours[key], at_key=True)
+
+
+def inner(root: Node, report: Report) -> None:
+    """Report words of the inner form in a document of any file."""
+    for service in _below(root, "services"):
+        _unknown(service, _INNER_SERVICE, report)
+        deploy = service.items.get("deploy")
+        policy = deploy.items.get("restart_policy") if deploy is not None else None
+        if policy is not None:
+            _unknown(policy, _INNER_POLICY, report)
+        volumes = service.items.get("volumes")
+        for mount in volumes.list if volumes is not None else ():
+            _unknown(mount, _INNER_MOUNT, report)
+
+
+def _unknown(node: Node, words: Mapping[str, str], report: Report) -> None:
+    for key in words.keys() & node.items.keys():
+        report.problem(node.items[key], "unknown key", words[key], at_key=True)
+
+
+def _below(root: Node, section: str) -> Iterator[Node]:
+    found = root.items.get(section)
+    yield from found.items.values() if found is not None else ()

@@ -87,6 +87,7 @@ class Files:
             if (version := root.items.get("version")) is not None:
                 self.report.warn(version, support.told(support.at("", "version")), at_key=True)
                 root = root.made({key: node for key, node in root.items.items() if key != "version"})
+            dialects.inner(root, self.report)
             if file.dialect == "compose":
                 dialects.check(root, self.report)
             made = canonical.canonical(self.substituted(root, scope, file), context)
