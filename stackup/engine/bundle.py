@@ -18,7 +18,7 @@ from stackup.errors import BadInput, Unsupported
 from stackup.oci import Document
 from stackup.runtime import capabilities
 from stackup.runtime.idmap import IdMap
-from stackup.spec.model import Resources, Service
+from stackup.spec.model import Service
 
 NO_SETID = "no-setid"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -123,13 +123,19 @@ def stop_signal(service: Service, image_config: Document) -> str:
     return service.stop_signal or (image_config.get("config") or {}).get("StopSignal") or "SIGTERM"
 
 
-def resources(limits: Resources) -> Document:
+def resources(service: Service) -> Document:
     """`linux.resources`; a limit that is not named is none, also for an update (the control groups' rule)."""
     found: Document = {}
-    if limits.memory is not None:
-        found["memory"] = {"limit": limits.memory, "swap": limits.memory}  # the same: no swap beside it
+    limits, swap = service.resources, service.memswap_limit
+    if swap is None:
+        swap = limits.memory  # the same: no swap beside it
+    memory = {"limit": limits.memory, "swap": swap, "reservation": service.mem_reservation}
+    if kept := {key: value for key, value in memory.items() if value is not None}:
+        found["memory"] = kept
     if limits.cpus is not None:
         found["cpu"] = {"quota": round(limits.cpus * CPU_PERIOD), "period": CPU_PERIOD}
+    if service.cpu_shares is not None:
+        found["cpu"] = found.get("cpu", {}) | {"shares": service.cpu_shares}
     if limits.pids is not None:
         found["pids"] = {"limit": limits.pids}
     return found
@@ -269,7 +275,7 @@ def _linux(service: Service, idmap: IdMap | None, cgroup_path: str, options: _Se
         kinds.append("network")
     linux: Document = {
         "cgroupsPath": posixpath.join("/", cgroup_path),
-        "resources": {**resources(service.resources), "devices": _devices()},
+        "resources": {**resources(service), "devices": _devices()},
         "sysctl": _sysctls(service),
         "maskedPaths": list(MASKED_PATHS) if options.system_paths else [],
         "readonlyPaths": list(READONLY_PATHS) if options.system_paths else [],

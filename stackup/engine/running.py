@@ -18,7 +18,7 @@ from stackup.engine.records import ContainerRecord
 from stackup.engine.world import End, Live, World
 from stackup.errors import BadInput, StackupError
 from stackup.runtime.channel import close_all
-from stackup.spec.model import Resources, Service
+from stackup.spec.model import Service
 
 
 async def launch(world: World, container_id: str) -> None:
@@ -207,15 +207,17 @@ def signal_number(name: str) -> int:
     return int(found)
 
 
-def _other_limits(live: Live, applied: Resources, wished: Resources) -> bool:
-    return applied != wished or limits.as_they_are(live.group, wished) != wished
+def _other_limits(live: Live, applied: Service, wished: Service) -> bool:
+    if bundle.resources(applied) != bundle.resources(wished):
+        return True
+    return limits.as_they_are(live.group, wished.resources) != wished.resources
 
 
 async def update(world: World, container_id: str, service: Service) -> None:
     """Apply the values that a running container can take; the record then says them."""
     record, live = world.record(container_id), world.live.get(container_id)
-    if live is not None and _other_limits(live, record.service.resources, service.resources):
-        live.group.update(bundle.resources(service.resources))
+    if live is not None and _other_limits(live, record.service, service):
+        live.group.update(bundle.resources(service))
     if service.network_mode == "bridge" and record.service.ports != service.ports:
         await world.networks.ports.publish(world, replace(record, service=service))
     world.records.change_container(container_id, service=service)

@@ -13,7 +13,7 @@ from stackup.planner.fields import VERDICTS, Verdict
 from stackup.planner.states import size as size
 from stackup.spec.model import Port, Service, VolumeMount
 
-_SIZES = frozenset({"resources.memory", "shm_size"})
+_SIZES = frozenset({"resources.memory", "shm_size", "mem_reservation", "memswap_limit"})
 _SECONDS = frozenset(
     {
         "stop_grace_period", "restart.delay", "restart.window", "healthcheck.interval", "healthcheck.timeout",
@@ -112,7 +112,7 @@ def _told(field: str, value: Any) -> str:
     if value is None or value is _ABSENT or value == ():
         return "nothing"
     if field in _SIZES and isinstance(value, int):
-        return size(value)
+        return size(value) if value >= 0 else "unlimited"
     if field in _SECONDS:
         return f"{value:g}s"
     return _text(value)

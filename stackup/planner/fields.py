@@ -67,6 +67,9 @@ VERDICTS: Mapping[str, Verdict] = {
     "resources.memory": "live",
     "resources.cpus": "live",
     "resources.pids": "live",
+    "cpu_shares": "live",
+    "mem_reservation": "live",
+    "memswap_limit": "live",
     "networks.*.aliases": "live",  # a view of the name server
     "links": "live",
     # What the container is made of.

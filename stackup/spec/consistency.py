@@ -13,6 +13,7 @@ from stackup.spec.nodes import shorten
 from stackup.spec.origins import Origins
 from stackup.spec.report import found
 from stackup.spec.suggest import did_you_mean, nearest
+from stackup.spec.units import size_text
 
 # distribution/reference: [host[:port]/]path[:tag][@digest]
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -118,9 +119,24 @@ class _Checks:
             hint = "remove one of the two"
             message = f"a name for one container, but {service.replicas} replicas"
             self.problem((*here, "container_name"), message, hint)
+        self.memory(here, service)
         for limit, value in service.ulimits.items():
             if value.hard != -1 and (value.soft > value.hard or value.soft == -1):
                 self.problem((*here, "ulimits", limit), f"soft {value.soft} is more than hard {value.hard}")
+
+    def memory(self, here: Path, service: Service) -> None:
+        limit, reserved, swap = service.resources.memory, service.mem_reservation, service.memswap_limit
+        if reserved is not None and limit is not None and reserved > limit:
+            message = f"{size_text(reserved)} is more than the limit, {size_text(limit)}"
+            self.problem((*here, "mem_reservation"), message, "it is what is left to it when memory is short")
+        if swap is None or swap < 0:
+            return
+        hint = "it counts memory and swap together"
+        if limit is None:
+            self.problem((*here, "memswap_limit"), "there is no limit of memory", f"{hint}: write 'mem_limit', too")
+        elif swap < limit:
+            message = f"{size_text(swap)} is less than the limit of memory, {size_text(limit)}"
+            self.problem((*here, "memswap_limit"), message, hint)
 
     def network(self, here: Path, name: str, address: str | None, service: Service) -> None:
         network = self.stack.networks.get(name)
@@ -263,7 +279,6 @@ class _Checks:
             if name and taken.setdefault(name, service.name) != service.name:
                 path = ("services", service.name, "container_name")
                 self.problem(path, f"'{name}' is the name of services.{taken[name]}'s container already")
-
 
     def volumes_named_once(self) -> None:
         taken: dict[str, str] = {}

@@ -131,6 +131,8 @@ def _service(service: Service) -> dict[str, Any]:
             "healthcheck": _healthcheck,
             "stop_grace_period": units.duration_text,
             "shm_size": units.size_text,
+            "mem_reservation": units.size_text,
+            "memswap_limit": lambda size: size if size < 0 else units.size_text(size),
             "volumes": lambda mounts: [_mount(mount) for mount in mounts],
             "ports": lambda ports: [dataclasses.asdict(port) for port in ports],
             "depends_on": lambda on: {name: dataclasses.asdict(d) for name, d in on.items()},

@@ -43,6 +43,24 @@ def pids(node: Node, path: Path, reading: Reading) -> int | None:
     return value
 
 
+@reads({"anyOf": [integer(0, 262_144)]})
+def shares(node: Node, path: Path, reading: Reading) -> int | None:
+    """A weight; 0 means the usual one."""
+    return integer(0, 262_144)(node, path, reading) or None
+
+
+@reads({"anyOf": [size]})
+def reservation(node: Node, path: Path, reading: Reading) -> int | None:
+    """A size; 0 means none."""
+    return size(node, path, reading) or None
+
+
+@reads({"anyOf": [size, {"const": -1}]})
+def swap(node: Node, path: Path, reading: Reading) -> int | None:
+    """A size, -1 for as much as there is; 0 means that nothing is said."""
+    return -1 if str(node.value).strip() == "-1" else reservation(node, path, reading)
+
+
 _TEST = listed(words, "text or a list")
 
 

@@ -130,6 +130,7 @@ class Service:
     """A service. `image` as the file has it. None: the image's word counts.
 
     `environment` values of None are taken away from the image's environment. `links`: SERVICE or SERVICE:ALIAS.
+    `mem_reservation` in bytes; `memswap_limit`: memory and swap together, -1: as much swap as there is, None: no swap.
     """
 
     name: str
@@ -155,6 +156,9 @@ class Service:
     restart: Restart = Restart()
     healthcheck: Healthcheck | None = None
     resources: Resources = Resources()
+    cpu_shares: int | None = None
+    mem_reservation: int | None = None
+    memswap_limit: int | None = None
     networks: Mapping[str, Attachment] = field(default_factory=dict)
     links: tuple[str, ...] = ()
     network_mode: Literal["bridge", "none", "host"] = "bridge"

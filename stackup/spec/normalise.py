@@ -57,6 +57,7 @@ def _service(node: Node, ctx: Context) -> Node:
     if mode is not None and mode.value == "replicated":
         take(made, "deploy", "mode")
     prune(made, "deploy", "resources", "limits")
+    prune(made, "deploy", "resources", "reservations")
     apply(items, _SERVICE, ctx)
     if (temporary := take(made, "tmpfs")) is not None:
         _add_tmpfs(items, temporary, ctx)
@@ -88,6 +89,7 @@ _SYNONYMS: tuple[tuple[tuple[tuple[str, ...], ...], Callable[[str], object]], ..
     ((("replicas",), ("scale",), ("deploy", "replicas")), int),
     ((("resources", "memory"), ("deploy", "resources", "limits", "memory"), ("mem_limit",)), units.size),
     ((("resources", "cpus"), ("deploy", "resources", "limits", "cpus"), ("cpus",)), float),
+    ((("mem_reservation",), ("deploy", "resources", "reservations", "memory")), units.size),
     ((("resources", "pids"), ("deploy", "resources", "limits", "pids"), ("pids_limit",)), int),
 )
 

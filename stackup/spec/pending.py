@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stackup.spec import units
 from stackup.spec.model import Path
 from stackup.spec.nodes import shorten
 from stackup.spec.origins import Origins
@@ -31,15 +30,12 @@ def check(warned: Mapping[Path, Any], origins: Origins, report: Report) -> None:
                 checks.references(path, section, [grant.get("source", "") for grant in value])
             case ("services", _, "models"):
                 checks.references(path, "models", list(value))
-            case ("services", _, "gpus") | ("services", _, "deploy", "resources", "reservations"):
+            case ("services", _, "gpus") | ("services", _, "deploy", "resources", "reservations", "devices"):
                 checks.requests(path, value)
             case ("services", _, "develop"):
                 checks.watched(path, value)
             case ("services", _, "pre_start"):
                 checks.steps(path, value)
-            case ("services", service, "mem_reservation"):
-                other = warned.get(("services", service, "deploy", "resources", "reservations"), {})
-                checks.reserved(path, value, other)
 
 
 class _Checks:
@@ -72,12 +68,10 @@ class _Checks:
                 hint = did_you_mean(name, known) or f"define it under the top-level '{section}'"
                 self.problem(where, f"no '{shorten(name)}' in '{section}'", hint)
 
-    def requests(self, path: Path, value: Any) -> None:
-        listed = value.get("devices", []) if isinstance(value, dict) else value
-        here: Path = (*path, "devices") if isinstance(value, dict) else path
+    def requests(self, path: Path, listed: Sequence[Mapping[str, Any]]) -> None:
         for index, request in enumerate(listed):
             if "count" in request and "device_ids" in request:
-                self.problem((*here, index, "count"), "'count' together with 'device_ids'", "write one of them")
+                self.problem((*path, index, "count"), "'count' together with 'device_ids'", "write one of them")
 
     def watched(self, path: Path, value: Mapping[str, Any]) -> None:
         for index, rule in enumerate(value.get("watch", ())):
@@ -89,10 +83,3 @@ class _Checks:
         for index, step in enumerate(value):
             if not step.get("command") and not step.get("image"):
                 self.problem((*path, index), "a step needs 'command', or an 'image' that brings one")
-
-    def reserved(self, path: Path, value: str, reservations: Mapping[str, Any]) -> None:
-        other = reservations.get("memory")
-        if other is not None and units.size(other) != units.size(value):
-            where = self.origins.node("services", path[1], "deploy", "resources", "reservations", "memory")
-            place = f"{self.report.dotted(where.path)} ({where.place})"
-            self.problem(path, f"{value} here, but {other} at {place}: they mean the same", "write it once")

@@ -35,7 +35,8 @@ OBEYED: Mapping[str, str] = {
     "services.*": (
         "image command entrypoint environment env_file working_dir user group_add hostname domainname labels "
         "label_file container_name tty stdin_open read_only stop_signal stop_grace_period profiles extends "
-        "scale cpus mem_limit pids_limit ulimits shm_size oom_score_adj depends_on restart healthcheck deploy "
+        "scale cpus cpu_shares mem_limit mem_reservation memswap_limit pids_limit ulimits "
+        "shm_size oom_score_adj depends_on restart healthcheck deploy "
         "networks network_mode ports expose extra_hosts dns dns_search dns_opt links volumes volumes_from tmpfs "
         "cap_add cap_drop security_opt sysctls userns_mode"
     ),
@@ -45,8 +46,9 @@ OBEYED: Mapping[str, str] = {
     "services.*.depends_on.*": "condition restart required",
     "services.*.healthcheck": "test interval timeout retries start_period start_interval disable",
     "services.*.deploy": "replicas endpoint_mode resources restart_policy",
-    "services.*.deploy.resources": "limits",
+    "services.*.deploy.resources": "limits reservations",
     "services.*.deploy.resources.limits": "cpus memory pids",
+    "services.*.deploy.resources.reservations": "memory",
     "services.*.deploy.restart_policy": "condition delay max_attempts window",
     "services.*.networks.*": "aliases ipv4_address",
     "services.*.ports[]": "target published host_ip protocol",
@@ -88,7 +90,6 @@ _DEVICES = "no device of the machine is passed on"
 _QUOTA = "memory, cpus and pids are the quotas so far"
 _ONE_MACHINE = "there is one machine"
 _ROLLING = "replicas are replaced one after the other"
-_RESERVED = "nothing is reserved, only limited"
 _OWN_NAMESPACE = "each container has its own"
 _HOOK = "no hook is run"
 _IPV6 = "networks have IPv4 addresses only"
@@ -112,7 +113,6 @@ WARNED: Mapping[str, Mapping[str, str]] = {
         "cpu_percent": _QUOTA,
         "cpu_period": "write the same as 'cpus'",
         "cpu_quota": "write the same as 'cpus'",
-        "cpu_shares": _QUOTA,
         "cpuset": _QUOTA,
         "develop": "files are not watched",
         "device_cgroup_rules": _DEVICES,
@@ -123,8 +123,6 @@ WARNED: Mapping[str, Mapping[str, str]] = {
         "ipc": _OWN_NAMESPACE,
         "logging": "output is kept by stackup, see `stackup logs`",
         "mac_address": "addresses of links are derived",
-        "mem_reservation": _RESERVED,
-        "memswap_limit": _QUOTA,
         "models": _MODEL,
         "pid": _OWN_NAMESPACE,
         "platform": "an image is run as it is",
@@ -146,7 +144,11 @@ WARNED: Mapping[str, Mapping[str, str]] = {
         "rollback_config": _ROLLING,
         "update_config": _ROLLING,
     },
-    "services.*.deploy.resources": {"reservations": _RESERVED},
+    "services.*.deploy.resources.reservations": {
+        "cpus": "no processor time is reserved; 'cpu_shares' weighs it",
+        "devices": _DEVICES,
+        "generic_resources": _ONE_MACHINE,
+    },
     "services.*.networks.*": {
         "driver_opts": "there is one driver",
         "gw_priority": "the first network has the way out",

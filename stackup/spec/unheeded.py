@@ -64,12 +64,6 @@ def _fraction(node: Node, path: Path, reading: Reading) -> float:
 _FRACTION = Reader(_fraction, {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, text]})
 
 
-@reads({"anyOf": [size, {"const": -1}]})
-def _swap(node: Node, path: Path, reading: Reading) -> str | int:
-    """A size, or -1 for as much as there is."""
-    return -1 if str(node.value).strip() == "-1" else _SIZE(node, path, reading)
-
-
 @reads({"anyOf": [integer(), duration]})
 def _microseconds(node: Node, path: Path, reading: Reading) -> int:
     """A count of microseconds, or a duration."""
@@ -153,11 +147,11 @@ PLACEMENT = _plain_record(
      "max_replicas_per_node": _COUNT},
 )  # fmt: skip
 _DISCRETE = _plain_record("discrete_resource", {"kind": text, "value": _COUNT})
-RESERVATIONS = _plain_record(
-    "reservations",
-    {"cpus": cores, "memory": _SIZE, "devices": listed(DEVICE_REQUEST),
-     "generic_resources": listed(_plain_record("generic_resource", {"discrete_resource_spec": _DISCRETE}))},
-)  # fmt: skip
+RESERVATIONS: dict[str, Unheeded] = {
+    "cpus": Unheeded(cores),
+    "devices": Unheeded(listed(DEVICE_REQUEST)),
+    "generic_resources": Unheeded(listed(_plain_record("generic_resource", {"discrete_resource_spec": _DISCRETE}))),
+}
 _MODEL_USE = _plain_record("model_use", {"endpoint_var": text, "model_var": text})
 
 # What a `secrets` or `configs` section defines; `external: {name: x}` is taken apart before.
@@ -199,7 +193,6 @@ SERVICE: dict[str, Unheeded] = {
     "cpu_quota": Unheeded(integer(-1), (0, -1)),
     "cpu_rt_period": Unheeded(_microseconds, (0,)),
     "cpu_rt_runtime": Unheeded(_microseconds, (0,)),
-    "cpu_shares": Unheeded(_COUNT, (0,)),
     "cpuset": Unheeded(_CPUSET),
     "credential_spec": Unheeded(_plain_record("credential_spec", {"config": text, "file": text, "registry": text})),
     "develop": Unheeded(_plain_record("develop", {"watch": listed(WATCH)})),
@@ -214,9 +207,7 @@ SERVICE: dict[str, Unheeded] = {
     "isolation": Unheeded(text, ("", "default")),
     "logging": Unheeded(_plain_record("logging", {"driver": text, "options": _OPTIONS})),
     "mac_address": Unheeded(_MAC, _NONE),
-    "mem_reservation": Unheeded(_SIZE, ("0",)),
     "mem_swappiness": Unheeded(integer(0, 100)),
-    "memswap_limit": Unheeded(_swap, ("0",)),
     "models": Unheeded(mapped(_MODEL_USE, short=True)),
     "oom_kill_disable": Unheeded(boolean, (False,)),
     "pid": Unheeded(_PID, ("private", "")),
@@ -241,7 +232,6 @@ DEPLOY: dict[str, Unheeded] = {
     "rollback_config": Unheeded(ROLLBACK),
     "update_config": Unheeded(UPDATE),
 }
-RESOURCES: dict[str, Unheeded] = {"reservations": Unheeded(RESERVATIONS)}
 ATTACHMENT: dict[str, Unheeded] = {
     "driver_opts": Unheeded(_OPTIONS),
     "gw_priority": Unheeded(_PRIORITY, (0,)),

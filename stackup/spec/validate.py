@@ -166,7 +166,7 @@ RESOURCES = Record(
     "resources", Resources, {"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
     "a mapping with memory, cpus, pids", place="services.*.resources",
     words={"cpu": "the key is 'cpus'", "mem": "the key is 'memory'", "limits": "write memory, cpus and pids here",
-           "reservations": "it stands under 'deploy.resources', and is not built yet"},
+           "reservations": "it stands under 'deploy.resources'"},
 )  # fmt: skip
 DEPENDENCY = Record(
     "dependency", Dependency,
@@ -217,8 +217,12 @@ LIMITS = Record(
     "limits", dict, {}, place="services.*.deploy.resources.limits",
     written={"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
 )  # fmt: skip
+RESERVATIONS = Record(
+    "reservations", dict, {}, place="services.*.deploy.resources.reservations",
+    written={"memory": kinds.reservation}, unheeded=unheeded.RESERVATIONS,
+)  # fmt: skip
 DEPLOY_RESOURCES = Record(
-    "deploy_resources", dict, {"limits": LIMITS}, place="services.*.deploy.resources", unheeded=unheeded.RESOURCES
+    "deploy_resources", dict, {"limits": LIMITS, "reservations": RESERVATIONS}, place="services.*.deploy.resources"
 )
 DEPLOY = Record(
     "deploy", dict, {"resources": DEPLOY_RESOURCES}, place="services.*.deploy", unheeded=unheeded.DEPLOY,
@@ -247,7 +251,9 @@ SERVICE = Record(
      "ports": listed(written(PORT, NUMERAL)),
      "expose": _EXPOSE, "volumes": listed(written(MOUNT, TEXT)),
      "depends_on": mapped(nullable(DEPENDENCY), short=True), "restart": Reader(RESTART.read, _RESTART_WORD.schema),
-     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "networks": mapped(nullable(ATTACHMENT), short=True),
+     "healthcheck": HEALTHCHECK, "resources": RESOURCES, "cpu_shares": kinds.shares,
+     "mem_reservation": kinds.reservation, "memswap_limit": kinds.swap,
+     "networks": mapped(nullable(ATTACHMENT), short=True),
      "network_mode": choice("bridge", "none", "host", what="network mode",
                             not_built={"service:": "use 'networks'", "container:": "use 'networks'"}),
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),

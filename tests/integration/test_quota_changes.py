@@ -9,7 +9,7 @@ import pytest
 from .project import Project
 from .testhost import CGROUP_FS, TestHost, eventually
 
-HOLD = "a=xxxxxxxxxxxxxxxx; while [ ${#a} -lt 33554432 ]; do a=$a$a; done; echo full; while :; do sleep 1; done"
+HOLD = "a=xxxxxxxxxxxxxxxx; while [ $${#a} -lt 33554432 ]; do a=$$a$$a; done; echo full; while :; do sleep 1; done"
 
 
 def _service(resources: str) -> str:
@@ -51,6 +51,40 @@ def test_limits_are_raised_lowered_and_taken_away_under_the_same_process(project
     project.up()
     assert _limits(project) == [str(300 << 20), "-1", "max"]
     assert project.row("held")["pid"] == before
+    project.down()
+
+
+def test_weights_reservations_and_swap_follow_the_file_under_the_same_process(project: Project) -> None:
+    before = project.row("held")["pid"]
+    files = [("cpu", "cpu.shares"), ("memory", "memory.soft_limit_in_bytes"), ("memory", "memory.limit_in_bytes")]
+    if _limit(project, "memory", "memory.memsw.limit_in_bytes").exists():
+        files.append(("memory", "memory.memsw.limit_in_bytes"))
+
+    def seen() -> list[int]:
+        return [int(_limit(project, *one).read_text()) for one in files]
+
+    def wished(*mebibytes: int) -> list[int]:
+        return [number << 20 for number in mebibytes][: len(files) - 1]
+
+    assert seen()[0] == 1024 and seen()[1] > 1 << 60
+    more = "    cpu_shares: 512\n    mem_reservation: 100M\n    memswap_limit: 400M\n"
+    project.write(_service("memory: 256M") + more)
+    said = project.cli("plan")
+    assert "cpu_shares nothing -> 512" in said and "memswap_limit nothing -> 400M" in said and "live" in said
+    project.up()
+    assert seen() == [512, *wished(100, 256, 400)]
+    project.write(
+        _service("memory: 300M") + more.replace("100M", "200M").replace("400M", "300M").replace("512", "2048")
+    )
+    project.up()
+    assert seen() == [2048, *wished(200, 300, 300)]
+    project.write(_service("memory: 300M") + "    memswap_limit: -1\n")
+    project.up()
+    assert seen()[0] == 1024 and seen()[1] > 1 << 60 and (len(files) < 4 or seen()[3] > 1 << 60)
+    assert project.row("held")["pid"] == before
+    assert project.cli("plan").startswith("nothing to do")
+    project.cli("restart")
+    eventually(lambda: seen()[2] == 300 << 20 and (len(files) < 4 or seen()[3] > 1 << 60))
     project.down()
 
 

@@ -122,12 +122,23 @@ def test_an_unknown_security_option_is_refused() -> None:
 
 
 def test_limits_become_cgroup_numbers() -> None:
-    assert resources(Resources(memory=64 * MIB, cpus=0.25, pids=32)) == {
+    assert resources(service(resources=Resources(memory=64 * MIB, cpus=0.25, pids=32))) == {
         "memory": {"limit": 64 * MIB, "swap": 64 * MIB},
         "cpu": {"quota": 25_000, "period": 100_000},
         "pids": {"limit": 32},
     }
-    assert resources(Resources()) == {}
+    assert resources(service()) == {}
+
+
+def test_weights_and_swap_stand_beside_the_limits() -> None:
+    limits = Resources(memory=64 * MIB, cpus=0.5)
+    assert resources(service(resources=limits, cpu_shares=512, mem_reservation=MIB, memswap_limit=96 * MIB)) == {
+        "memory": {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": MIB},
+        "cpu": {"quota": 50_000, "period": 100_000, "shares": 512},
+    }
+    assert resources(service(cpu_shares=2, mem_reservation=MIB, memswap_limit=-1)) == {
+        "memory": {"swap": -1, "reservation": MIB}, "cpu": {"shares": 2},
+    }  # fmt: skip
 
 
 def test_a_volume_shows_the_containers_ids_and_a_foreign_folder_only_its_owner() -> None:
