@@ -90,14 +90,14 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def origin(loaded: Loaded, written: Path, name_from: str | None) -> Origin:
-    """Of a value of the document: `written` is its path there."""
+    """Of a value of the document: `written` is its path there. Nothing is known of what was not interpolated."""
     path = written if written in loaded.warned else _canonical(written)
     if path == ("name",) and (name_from or path not in loaded.origins):
         return Origin(None, said=name_from or "the folder's name")
     nearest = path
-    while nearest not in loaded.origins:
+    while nearest and nearest not in loaded.origins:
         nearest = nearest[:-1]
-    if nearest != path and not _opaque(loaded, path, nearest):
+    if nearest not in loaded.origins or (nearest != path and not _opaque(loaded, path, nearest)):
         return Origin(None)
     return Origin(Place(*loaded.origins[nearest]), loaded.sources.get(nearest, ()))
 

@@ -175,11 +175,15 @@ def test_every_stack_of_the_rules_is_annotated_and_checked(rule: str) -> None:
     """What is behind the values changes nothing, and every value of the document has an origin."""
     loaded = load(**called(RULES / rule))
     assert isinstance(lint(loaded), tuple)
-    if loaded.raw is not None:  # nothing was put in: what the files say, and where, is not kept
-        return
     plain = dump(loaded)
     text = annotate.annotated(plain, loaded, None)
     assert yaml.load(text, yaml.BaseLoader) == yaml.load(plain, yaml.BaseLoader)
     rows = annotate.listed(document(loaded), loaded, None)
     assert text.count("\n") == plain.count("\n") and all(row["file"] or row["said"] for row in rows)
     assert text.count("  # ") >= len(rows)
+
+
+def test_what_is_not_interpolated_has_no_origins(shop: Path) -> None:
+    loaded = load(str(shop), interpolate=False)
+    assert {row["said"] for row in annotate.listed(document(loaded), loaded, None)} == {"default", "the folder's name"}
+    assert lint(loaded) == ()
