@@ -296,7 +296,7 @@ services:
 def test_the_long_form_quotes_what_yaml_1_2_would_read_otherwise() -> None:
     texts = ["0o17", "1e3", "on", "22:22", "~", "a\nb\n", " x", "0x1", "1_000", "", "é", "a\u2028b", "\x85"]
     stack = load_text(HELLO, "/stacks/demo/stack.yaml", environment={}).stack
-    listed = json.dumps({"services": {"web": {"image": "debian:12", "command": texts}}}, ensure_ascii=False)
+    listed = json.dumps({"services": {"web": {"image": "debian:12", "command": texts}}})
     loaded = load_text(listed, stack.file, environment={})
     assert loaded.stack.services["web"].command == tuple(texts)
     assert load_text(dump(loaded), stack.file, environment={}).stack == loaded.stack
