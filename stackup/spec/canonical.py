@@ -78,9 +78,10 @@ def image(node: Node, ctx: Context) -> Node:
 
 def _layer(item: Node, ctx: Context) -> Node:
     """The value of `copy: ./web:/app`, `run: make` ... in its long form; the single key is `validate`'s to check."""
-    if not item.is_map or len(item.items) != 1:
-        return item
-    (kind, value), = item.items.items()  # fmt: skip
+    kinds = {kind: value for kind, value in item.items.items() if not kind.startswith("x-")}
+    if not item.is_map or len(kinds) != 1:
+        return item.made(kinds) if item.is_map else item
+    (kind, value), = kinds.items()  # fmt: skip
     if kind in ("copy", "template") and isinstance(value.value, str):
         source, colon, target = value.value.rpartition(":")
         if not (source and colon and target):

@@ -122,7 +122,8 @@ _SHORT_LAYERS: dict[str, tuple[Any, ...]] = {"copy": (TEXT,), "template": (TEXT,
 _LAYER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {kind: {"anyOf": [record, *_SHORT_LAYERS.get(kind, ())]} for kind, record in LAYERS.items()},
-    "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+    "oneOf": [{"required": [kind]} for kind in LAYERS], "patternProperties": {"^x-": {}},
+    "additionalProperties": False,
 }  # fmt: skip
 
 
