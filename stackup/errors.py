@@ -87,11 +87,16 @@ class Problem:
 
 
 class SpecErrors(BadInput):
-    """All problems of a stack file, in the order of the file."""
+    """All problems of a stack file, in the order of the file. The message tells the first `most_shown` of them."""
+
+    most_shown: ClassVar[int] = 500
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: p.place))
-        super().__init__("\n".join(str(p) for p in self.problems))
+        shown = [str(problem) for problem in self.problems[: self.most_shown]]
+        if more := len(self.problems) - len(shown):
+            shown.append(f"... and {more} more problems like these")
+        super().__init__("\n".join(shown))
 
 
 class Unsupported(StackupError):

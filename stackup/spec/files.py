@@ -171,7 +171,12 @@ class Files:
         if name.startswith(("git@", "github.com/")) or "://" in name:
             self.report.problem(node, f"{name!r} is not on this machine", "only local files can be named here")
             return None
-        path = os.path.normpath(os.path.join(folder, os.path.expanduser(name) if name.startswith("~") else name))
+        if "$" in name and not self.project.options.interpolate:
+            self.report.problem(node, f"{name!r} is not known while variables are left as they are written")
+            return None
+        if name.startswith("~/"):
+            name = (self.project.environment.get("HOME") or "/root") + name[1:]
+        path = os.path.normpath(os.path.join(folder, name))
         if os.path.isfile(path):
             return File(path, self.shown(path))
         self.looked_for.setdefault(path, "")

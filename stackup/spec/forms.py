@@ -51,6 +51,9 @@ class Context:
 Form = Callable[[Node, Context], Node]
 
 
+LONGEST_COMMAND = 128 << 10  # of one that is split; a program is given no longer word
+
+
 def apply(items: dict[str, Node], table: Mapping[str, Form], ctx: Context) -> None:
     """Bring the values under `table`'s keys into their form, in place. What is to be removed needs none."""
     for key, form in table.items():
@@ -70,6 +73,9 @@ def argv(node: Node, ctx: Context) -> Node:
         return node
     if node.value.isalnum():
         return node.made([node])
+    if len(node.value) > LONGEST_COMMAND:
+        ctx.report.problem(node, f"a text of {len(node.value)} characters is no command", "or write it as a list")
+        return node.made([])
     import shlex  # only for the few files that need it
 
     try:
@@ -205,14 +211,20 @@ def healthcheck(node: Node, _: Context) -> Node:
     return node.made(node.items | {"test": test.made(words)})
 
 
-def disabled(node: Node, _: Context) -> Node:
-    """A `healthcheck` with `disable: true` -> `test: [NONE]`."""
+_TRUE, _FALSE = ("true", "yes", "on", "y"), ("false", "no", "off", "n")
+
+
+def disabled(node: Node, ctx: Context) -> Node:
+    """A `healthcheck` with `disable: true` -> `test: [NONE]`. What a variable gave may be a word."""
     disable = node.items.get("disable")
-    if disable is None or not isinstance(disable.value, bool):
+    if disable is None:
         return node
     items = {key: value for key, value in node.items.items() if key != "disable"}
-    if disable.value:
+    word = str(disable.value).lower() if isinstance(disable.value, bool) or disable.sources else ""
+    if word in _TRUE:
         items["test"] = disable.made([disable.made("NONE")])
+    elif word not in _FALSE and disable.value is not None:
+        ctx.report.problem(disable, f"expected true or false, found {disable.describe()}")
     return node.made(items)
 
 

@@ -121,3 +121,17 @@ def test_included_projects_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "12.yaml").write_text("services: {web: {image: 'a:1'}}\n")
     loaded = load(str(tmp_path), ["0.yaml"], environment={})
     assert list(loaded.stack.services) == ["web"] and len(loaded.files) == 37
+
+
+def test_very_many_problems_are_counted(tmp_path: Path) -> None:
+    lines = "".join(f"  a{i}: {{image: 'a:1', tty: maybe}}\n" for i in range(700))
+    with pytest.raises(SpecErrors) as raised:
+        load_text(f"services:\n{lines}", str(tmp_path / "stack.yaml"), environment={})
+    assert len(raised.value.problems) == 700
+    assert str(raised.value).endswith("\n... and 200 more problems like these")
+
+
+def test_a_command_that_no_program_could_be_given_is_told(tmp_path: Path) -> None:
+    text = f"services: {{web: {{image: 'a:1', command: '{'a ' * 70_000}'}}}}\n"
+    with pytest.raises(SpecErrors, match="a text of 140000 characters is no command"):
+        load_text(text, str(tmp_path / "stack.yaml"), environment={})
