@@ -122,6 +122,7 @@ class Node:
     def copied(self, path: Path, key: tuple[int, int] | None, budget: Budget) -> Node:
         """The same values under another path (an alias, a merge key)."""
         budget.spend(self)
+        check_depth(self, len(path))
         value = self.value
         if isinstance(value, dict):
             value = {k: v.copied((*path, k), v.key, budget) for k, v in value.items()}
@@ -157,6 +158,11 @@ class Budget:
         self.left -= 1
         if self.left < 0:
             raise BadInput(f"{node.place}: more than {MAX_NODES} values", hint="does an alias repeat an alias?")
+
+
+def check_depth(node: Node, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise BadInput(f"{node.place}: values lie more than {MAX_DEPTH} deep in each other", place=node.place)
 
 
 def core_scalar(text: str) -> Scalar:
@@ -285,8 +291,7 @@ class _Builder:
             return self.alias(event, path, key, Place(self.file, line, column))
         node = Node(None, self.file, line, column, path, key)
         self.budget.spend(node)
-        if depth > MAX_DEPTH:
-            raise BadInput(f"{node.place}: values lie more than {MAX_DEPTH} deep in each other", place=node.place)
+        check_depth(node, depth)
         if event.anchor:
             self.anchors[event.anchor] = None  # not complete yet: an alias to it from inside has no end
         if isinstance(event, yaml.ScalarEvent):

@@ -9,7 +9,7 @@ import pytest
 
 from stackup.errors import BadInput, SpecErrors
 from stackup.spec.decoding import MAX_BYTES, decode
-from stackup.spec.nodes import MAX_NODES, Node, documents, parse
+from stackup.spec.nodes import MAX_DEPTH, MAX_NODES, Node, documents, parse
 from stackup.spec.report import Report
 
 
@@ -217,6 +217,13 @@ def test_nothing_takes_long(text: str) -> None:
     except BadInput as error:
         assert len(str(error)) < 3000
     assert time.monotonic() - began < 10
+
+
+def test_aliases_do_not_lead_deeper_than_values_may_lie() -> None:
+    text = "x0: &a0 " + "[" * 50 + "]" * 50 + "\n"
+    text += "".join(f"x{i}: &a{i} {'[' * 50}*a{i - 1}{']' * 50}\n" for i in range(1, 60))
+    with pytest.raises(BadInput, match=f"^stack.yaml:1:.*more than {MAX_DEPTH} deep"):
+        roots(text)
 
 
 @pytest.mark.parametrize("size", [MAX_BYTES + 1, 10 << 20])
