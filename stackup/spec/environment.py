@@ -2,8 +2,8 @@
 
 Order of strength, weakest first: the image's own, earlier `env_file`, later `env_file`, `environment`. A name without a
 value is taken from the project's variables; where those have none, it is taken away from the image's (`None` in the
-model). A variable inside an `env_file` is looked up among the project's, then in the service's `environment`, then in
-the lines above it; one inside a `label_file` among the labels of the files before, then in the lines above it.
+model). A variable inside an `env_file` is looked up among the project's, then in the service's `environment`, in the
+files before and in the lines above it; one inside a `label_file` in the files before, then in the lines above it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from stackup.spec.interpolate import Lookup
 from stackup.spec.nodes import MAX_BYTES, Node, decode, shorten
 from stackup.spec.sources import Source
 from stackup.spec.variables import Variables, not_utf_8
+
+MOST_READ = 32 << 20  # characters, a file counted as often as it has to be read
+MOST_VARIABLES = 300_000
+_MOST_ANSWERS = 4
 
 
 def resolve(root: Node, ctx: Context, variables: Variables) -> None:
@@ -46,7 +50,10 @@ class _Work:
         self.ctx = ctx
         self.variables = variables
         self.texts: dict[str, str | None] = {}
-        self.entries: dict[tuple[str, bool], dict[str, Entry]] = {}  # of files that ask for nothing outside
+        self.left = MOST_READ
+        self.variables_left = MOST_VARIABLES
+        # What a file asked for, the answers, and what it made of them; the last time first.
+        self.answered: dict[tuple[str, bool], list[tuple[dict[str, tuple[str, str] | None], dict[str, Entry]]]] = {}
 
     def environment(self, service: Node) -> None:
         own = service.items.get("environment")
@@ -57,7 +64,7 @@ class _Work:
         def lookup(name: str) -> tuple[str, str] | None:
             if (found := self.variables.get(name)) is not None:
                 return found
-            node = written.get(name)
+            node = written.get(name) or merged.get(name)
             if node is None or node.value is None:
                 return None
             return node.text, f"{node.file}:{node.line}"
@@ -109,7 +116,12 @@ class _Work:
         if text is None:
             return {}
         nodes: dict[str, Node] = {}
-        for name, entry in self.parsed(node, text, raw, lookup).items():
+        found = self.parsed(node, text, raw, lookup)
+        self.variables_left -= len(found)
+        if self.variables_left < 0:
+            self.ctx.report.problem(node, f"the env files give all services more than {MOST_VARIABLES} variables")
+            return {}
+        for name, entry in found.items():
             at = (entry.line, entry.column)
             made = Node(entry.value, node.value, *at, (*path, name), at, entry.value, None, entry.sources)
             nodes[name] = made
@@ -136,20 +148,26 @@ class _Work:
         return self.texts.get(path)
 
     def parsed(self, node: Node, text: str, raw: bool, lookup: Lookup) -> Mapping[str, Entry]:
-        """The variables of a file. Many services may name it: it is read again only where it asks for something."""
-        key = (node.value, raw)
-        if key in self.entries:
-            return self.entries[key]
-        asked = False
+        """The variables of a file. Many services may name it: it is read again only where it asks for something outside
+        and is told something else than before."""
+        known = self.answered.setdefault((node.value, raw), [])
+        for answers, entries in known:
+            if all(lookup(name) == answer for name, answer in answers.items()):
+                return entries
+        self.left -= len(text)
+        if self.left < 0:
+            self.ctx.report.problem(node, f"the env files of all services have more than {MOST_READ} characters")
+            return {}
+        asked: dict[str, tuple[str, str] | None] = {}
 
         def asking(name: str) -> tuple[str, str] | None:
-            nonlocal asked
-            asked = True
-            return lookup(name)
+            if name not in asked:
+                asked[name] = lookup(name)
+            return asked[name]
 
         found = dotenv.parse(text, node.value, asking, self.ctx.report, raw=raw)
-        if not asked:
-            self.entries[key] = found
+        known.insert(0, (asked, found))
+        del known[_MOST_ANSWERS:]
         return found
 
 

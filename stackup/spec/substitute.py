@@ -7,6 +7,7 @@ become their values. Keys are never touched. A text without `$` and `{{` costs t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SIMPLE = re.compile(r"(?<!\{)\{\{ *(?:vars((?:\.[A-Za-z_][A-Za-z0-9_]*)+)|'(\{[{%])') *\}\}(?!\})")
 _EXPRESSION = re.compile(r"\{[{%]")
 _TOKEN = re.compile("\ud800([0-9]+)\ud801")
+_MOST_NEAR = 200
 _LITERALLY = "for '{{' itself write {{ '{{' }}"
 _ESCAPED = re.compile(r"\{\{|\{%|\$")
 
@@ -120,11 +122,16 @@ class _Substitution:
             if (use.name, place) in self.variables.account.told:
                 continue
             self.variables.account.told.add((use.name, place))
-            near = did_you_mean(use.name, self.variables.in_files())
+            near = self.near(use.name)
             message = f"the variable {use.name} is not set: nothing stands for it" + (f"; {near}" if near else "")
             self.report.warn_at(place, path, message)
         for wrong, place in zip(made.wrong, self.places(node, text, made.wrong), strict=True):
             self.report.problem_at(place, path, wrong.message, wrong.hint)
+
+    def near(self, name: str) -> str | None:
+        """A name in the env files that was probably meant; looked for a few times, it takes long among many."""
+        names = list(itertools.islice(self.variables.in_files(), _MOST_NEAR))
+        return did_you_mean(name, names) if len(self.variables.account.told) <= _MOST_NEAR else None
 
     def no_text(self, node: Node, made: Made, text: str) -> bool:
         """Bytes of the environment that are no text belong into no stack."""

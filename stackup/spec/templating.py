@@ -30,6 +30,7 @@ _STEP = 64
 _CALL = 256
 _WIDE = 100_000  # the widest padding
 _BIG_NUMBER = 4096  # bits
+_MARKED_UP = 4096  # characters to look for addresses or tags in
 _WIDTHS = re.compile(r"\*|[0-9]{6}")
 
 
@@ -55,6 +56,14 @@ class _Meter:
         if isinstance(value, str | list | tuple | dict):
             self.pay(len(value))
         return value
+
+    def weigh(self, *values: Any) -> None:
+        """Pay for what an operation has to look through."""
+        for value in values:
+            if isinstance(value, str | bytes):
+                self.pay(len(value) >> 6)
+            elif isinstance(value, list | tuple | dict | range):
+                self.pay(len(value) >> 1)
 
     def passes(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
@@ -95,7 +104,7 @@ class _MissingInValue(_Missing):
 
 
 def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> jinja2.nodes.Template:
-    """Put the meter into a template: around what is looped over and what `~` joins."""
+    """Put the meter into a template: around what is looped over, compared or cut, and what `~` joins."""
 
     def through(name: str, node: Any) -> jinja2.nodes.Expr:
         made = jinja2.nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
@@ -106,6 +115,13 @@ def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> ji
         loop.iter = through("_passes", loop.iter)
     for concat in tree.find_all(jinja2.nodes.Concat):
         concat.nodes = [through("_counted", node) for node in concat.nodes]
+    for compare in tree.find_all(jinja2.nodes.Compare):
+        compare.expr = through("_weighed", compare.expr)
+        for operand in compare.ops:
+            operand.expr = through("_weighed", operand.expr)
+    for item in tree.find_all(jinja2.nodes.Getitem):
+        if isinstance(item.arg, jinja2.nodes.Slice):
+            item.node = through("_weighed", item.node)
     return tree
 
 
@@ -123,6 +139,9 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         self.filters = {name: self._paid(name, f) for name, f in self.filters.items()}
         self.filters["_passes"] = self.meter.passes
         self.filters["_counted"] = self._counted
+        self.filters["_weighed"] = self._weighed
+        tests: dict[str, Any] = self.tests
+        self.tests = {name: self._weighing(f) for name, f in tests.items()}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What the user named comes before what Python has: `vars.items` may be theirs."""
@@ -137,6 +156,18 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         self.meter.pay(len(value) if isinstance(value, str) else _STEP)
         return value
 
+    def _weighed(self, value: Any) -> Any:
+        self.meter.weigh(value)
+        return value
+
+    def _weighing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.meter.weigh(*arguments)
+            return function(*arguments, **named)
+
+        return call
+
     def _finalize(self, value: Any) -> Any:
         if value is not None and not isinstance(value, str | int | float | list | tuple | dict | jinja2.Undefined):
             raise _NoText(f"a {type(value).__name__}")  # its text would hold an address in memory
@@ -149,6 +180,7 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         @functools.wraps(function)
         def call(*arguments: Any, **named: Any) -> Any:
             self._refuse_wide(name, arguments, named)
+            self.meter.weigh(*arguments)
             return self.meter.result(function(*arguments, **named))
 
         return call
@@ -159,6 +191,8 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         if any(isinstance(v, int) and abs(v) > _WIDE for v in values[1:]):
             raise _TooMuch
         texts = [v for v in values if isinstance(v, str)]
+        if name in ("urlize", "striptags") and len(texts[0] if texts else "") > _MARKED_UP:
+            raise _TooMuch  # they take a time that grows with the square
         if name in ("format", "format_map") and any(_WIDTHS.search(t) for t in texts[:1]):
             raise _TooMuch
         if name in ("replace", "join", "indent", "wordwrap", "translate") and texts:
@@ -168,6 +202,7 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
     def call(self, context: Any, function: Any, *arguments: Any, **named: Any) -> Any:
         self.meter.pay(_CALL)
         owner = getattr(getattr(function, "__wrapped__", function), "__self__", None)
+        self.meter.weigh(owner, *arguments)
         if isinstance(owner, str | bytes):
             self._refuse_wide(function.__name__, (owner, *arguments), named)
         return self.meter.result(super().call(context, function, *arguments, **named))
@@ -259,7 +294,7 @@ _CAPTURES = (  # what makes a text out of text around it, that is still to be se
     jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends,
 )  # fmt: skip
 _COMPILED = 64  # a character of an expression, in the meter's units: Jinja2 and Python compile it
-_WRITTEN = re.compile(r"\{[{%].*?[}%]\}", re.DOTALL)
+_OPENED = re.compile(r"\{[{%]")
 _RETURN = "\ud802"  # stands for a carriage return, which Jinja2 would make a line feed
 
 
@@ -323,7 +358,7 @@ class Expressions:
         environment = self._environment
         environment.values = []
         try:
-            environment.meter.pay(_CALL + _COMPILED * sum(len(match[0]) for match in _WRITTEN.finditer(text)))
+            environment.meter.pay(_CALL + _COMPILED * _expressed_length(text))
             tree = environment.parse(text.replace("\r", _RETURN))
             _refuse_captures(tree)
             code = environment.compile(tree)
@@ -334,6 +369,16 @@ class Expressions:
             line, message, hint = _explained(error)
             return Expressed(message=message, hint=hint, line=line)
         return Expressed(made.replace(_RETURN, "\r"), environment.values, _used(tree, variables))
+
+
+def _expressed_length(text: str) -> int:
+    """How many characters stand in `{{ }}` and `{% %}`, about."""
+    length, position = 0, 0
+    while opened := _OPENED.search(text, position):
+        end = text.find("}}" if opened[0] == "{{" else "%}", opened.end())
+        position = len(text) if end < 0 else end
+        length += position - opened.start()
+    return length
 
 
 def _refuse_captures(tree: jinja2.nodes.Template) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from stackup.errors import Place
 from stackup.spec.nodes import Node
 
-_PROPERTY = re.compile(r"\s*[&!]\S*")
+_MARGIN = re.compile(r"\s*")
+_PROPERTY = re.compile(r"[&!]\S*")
 _HEXADECIMAL = {"x": 2, "u": 4, "U": 8}
 _BLANKS = " \t\r\n\x85\xa0\u2028\u2029"
 _BLANK_ESCAPES = "tn \tNLP_r\n"
@@ -52,16 +53,15 @@ class _Walk:
     def begin(self) -> None:
         """Step over anchor and tag, and the opening quote or the header of a block."""
         while True:
-            match = _PROPERTY.match(self.lines[self.line], self.column)
-            if match:
+            line = self.lines[self.line]
+            self.column = _MARGIN.match(line, self.column).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if match := _PROPERTY.match(line, self.column):
                 self.column = match.end()
-            elif not self.lines[self.line][self.column :].strip() and self.line + 1 < len(self.lines):
+            elif self.column == len(line) and self.line + 1 < len(self.lines):
                 self.line, self.column = self.line + 1, 0
             else:
                 break
-        rest = self.lines[self.line][self.column :]
-        self.column += len(rest) - len(rest.lstrip())
-        first = rest.lstrip()[:1]
+        first = line[self.column : self.column + 1]
         if first in ("'", '"'):
             self.quote = first
             self.column += 1

@@ -76,6 +76,12 @@ def test_a_template_without_variables_is_told_so() -> None:
         "{{ 'a' | center(10**9) }}", "{{ 'a' | indent(10**9, true) }}", "{{ '%999999999d' | format(1) }}",
         "{{ ('x' * 100000) | replace('x', 'y' * 100000) }}", "{{ ('x' * 100000).replace('x', 'y' * 100000) }}",
         "{{ ('x' * 100000).join(['y'] * 100000) }}", "{{ (['y'] * 100000) | join('x' * 100000) }}",
+        "{% for i in range(99999) %}{% set a = range(99999) | sum %}{% endfor %}",
+        "{% for i in range(99999) %}{% if range(99999) is iterable %}{% endif %}{% endfor %}",
+        "{% set b = 'x' * 4000000 %}{% for i in range(99999) %}{% if 'y' in b %}{% endif %}{% endfor %}",
+        "{% set b = 'x' * 4000000 %}{% for i in range(99999) %}{% set c = b[1:] == b[2:] %}{% endfor %}",
+        "{% set b = 'x' * 4000000 %}{% for i in range(99999) %}{% set c = b.count('ab') %}{% endfor %}",
+        "{{ ('http://a.b(' * 100000) | urlize }}", "{{ ('<!--' * 300000) | striptags }}",
         "{{ [] | batch(1) | list }}{{ [1] | batch(10**9, 0) | list }}", "{{ 'a'.zfill(10**9) }}",
     ],
 )  # fmt: skip
