@@ -250,7 +250,7 @@ def _told(error: Exception, name: str) -> BadInput:
     return BadInput(f"{name}:{line}: {message}", hint=hint, place=Place(name, line))
 
 
-def _explained(error: Exception) -> tuple[int, str, str | None]:
+def _explained(error: Exception, what: str = "a template") -> tuple[int, str, str | None]:
     """Line, message and hint."""
     hint = None
     line = _line(error)
@@ -263,9 +263,10 @@ def _explained(error: Exception) -> tuple[int, str, str | None]:
         line, message = error.lineno, (error.message or "bad syntax").rstrip(".")
         message = message[:1].lower() + message[1:]
     elif isinstance(error, SecurityError):
-        message, hint = f"not allowed in a template: {str(error).rstrip('.')}", "a template only sees 'vars'"
+        message, hint = f"not allowed in {what}: {str(error).rstrip('.')}", f"{what} only sees 'vars'"
     elif isinstance(error, _TooMuch | MemoryError | RecursionError | OverflowError):
-        message, hint = "the template makes too much or runs too long", "does a loop or a number grow without end?"
+        message = f"the {what.split()[-1]} makes too much or runs too long"
+        hint = "does a loop or a number grow without end?"
     elif isinstance(error, _Refused):
         message = "a value takes {{ }}, {% if %}, {% for %} and {% set x = ... %}"
         hint = "what is more belongs into a file, with a layer 'template'"
@@ -366,7 +367,7 @@ class Expressions:
             made = template.render(vars=variables)
             environment.meter.pay(len(made))
         except Exception as error:  # an expression can raise anything a Python expression can
-            line, message, hint = _explained(error)
+            line, message, hint = _explained(error, "an expression")
             return Expressed(message=message, hint=hint, line=line)
         return Expressed(made.replace(_RETURN, "\r"), environment.values, _used(tree, variables))
 

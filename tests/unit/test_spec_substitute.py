@@ -142,8 +142,8 @@ def test_sources_tell_where_a_value_came_from() -> None:
         ("'{{ vars.x '", "1:5: unexpected end of template"),
         ("|\n  {{ 1 }}\n  {{ vars.gone + 1 }}\n", "3:3: no 'gone' in the variables"),
         ("'{{ vars.x.__class__ }}'", "1:5: no '__class__' in vars.x; vars.x is the text"),
-        ("'{{ (1).__class__ }}'", "1:5: not allowed in a template"),
-        ("'{{ vars.list.append(1) }}'", "1:5: not allowed in a template"),
+        ("'{{ (1).__class__ }}'", "1:5: not allowed in an expression"),
+        ("'{{ vars.list.append(1) }}'", "1:5: not allowed in an expression"),
         ("'{% macro m() %}{% endmacro %}'", "1:5: a value takes {{ }}, {% if %}"),
         ("'{% set x %}$FOO{% endset %}'", "1:5: a value takes"),
         ("'{% filter upper %}$FOO{% endfilter %}'", "1:5: a value"),
@@ -152,7 +152,7 @@ def test_sources_tell_where_a_value_came_from() -> None:
         ("'{{ [] | list }}'", "1:5: a list has no text; as in"),
         ("'{{ none }}'", "1:5: nothing has no text; give it"),
         ("'{{ vars.list | map(\"upper\") }}'", "1:5: a generator has no"),
-        ("'{{ \"x\" * 10 ** 9 }}'", "1:5: the template makes too much"),
+        ("'{{ \"x\" * 10 ** 9 }}'", "1:5: the expression makes too much"),
     ],
 )  # fmt: skip
 def test_messages_point_at_the_place(text: str, told: str) -> None:
@@ -198,7 +198,7 @@ def test_a_bomb_of_variables_is_refused() -> None:
 def test_a_bomb_of_expressions_is_refused(text: str) -> None:
     _, report = made(f'vars: {{x: {"y" * 10000}}}\na: "{text}"\nb: "{text}"\n')
     assert {problem.message for problem in report._problems.values()} <= {
-        "the expressions of the stack make too much text", "the template makes too much or runs too long",
+        "the expressions of the stack make too much text", "the expression makes too much or runs too long",
     }  # fmt: skip
     assert report.failed
 
