@@ -128,6 +128,8 @@ def volume(node: Node, ctx: Context) -> Node:
     if external is not None and external.is_map:  # Compose's old form: {external: {name: x}}
         items["external"] = external.made(True)
         if (name := external.get("name")) is not None:
-            items.setdefault("name", name)
+            other = items.setdefault("name", name)
+            if other is not name:
+                ctx.report.problem(name, "'external.name' together with 'name'", "write 'name' only", at_key=True)
     apply(items, {"labels": forms.pairs}, ctx)
     return node.made(items)

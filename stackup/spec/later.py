@@ -73,7 +73,7 @@ def graphics(node: Node, _: Context) -> Node:
     return node.made([node.made({"count": node.made("all")})]) if node.value == "all" else node
 
 
-def external(node: Node, _: Context) -> Node:
+def external(node: Node, ctx: Context) -> Node:
     """A definition's old `external: {name: x}` -> `external: true, name: x`; nothing -> `{}`."""
     if node.value is None:
         return node.made({})
@@ -81,8 +81,8 @@ def external(node: Node, _: Context) -> Node:
     if found is None or not found.is_map:
         return node
     items = dict(node.items) | {"external": found.made(True)}
-    if (name := found.get("name")) is not None:
-        items.setdefault("name", name)
+    if (name := found.get("name")) is not None and items.setdefault("name", name) is not name:
+        ctx.report.problem(name, "'external.name' together with 'name'", "write 'name' only", at_key=True)
     return node.made(items)
 
 

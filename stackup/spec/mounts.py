@@ -50,6 +50,9 @@ def _short(item: Node, ctx: Context) -> Node | None:
         ctx.report.problem(item, message, f"write '{shorten(item.value)}:/PATH'")
         return None
     made: dict[str, object] = {"type": "volume", "source": source, "target": target}
+    if source.startswith("~") and source != "~" and not source.startswith("~/"):
+        message = f"{shorten(source)!r} is the home of somebody else"
+        ctx.report.problem(item, message, f"'~/' is your own; for a folder of this name write './{shorten(source)}'")
     if source.startswith(_BIND_MARKS):
         made |= {"type": "bind", "source": ctx.absolute(source)}
     bind: dict[str, Node] = {}

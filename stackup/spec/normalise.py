@@ -214,13 +214,13 @@ def _volume(node: Node, ctx: Context) -> Node:
     if not node.is_map:
         return node
     items = dict(node.items)
-    driver = items.get("driver")
-    if driver is not None and driver.value in (None, "local"):
-        del items["driver"]
     external = items.get("external")
     if external is not None and external.value is True:
         for key in items:
             if key not in ("external", "name") and not key.startswith("x-"):
                 hint = "remove it, or 'external: true'"
                 ctx.report.problem(items[key], "an external volume is described where it was made", hint, at_key=True)
+    driver = items.get("driver")
+    if driver is not None and driver.value in (None, "local"):
+        del items["driver"]
     return node.made(items)
