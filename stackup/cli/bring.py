@@ -15,7 +15,7 @@ from stackup.errors import Interrupted, Unsupported
 
 if TYPE_CHECKING:
     from stackup.engine.views import Published
-    from stackup.spec.model import Loaded
+    from stackup.spec.model import Loaded, Stack
 
 
 def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreground: bool = False) -> int:
@@ -49,7 +49,7 @@ def up(settings: Settings, services: Sequence[str], *, wait: bool = False, foreg
     for port in result.published:
         print(text.published_line(port, _assumed(loaded, port)))
     if foreground:
-        return _foreground(settings, stack.name, services or tuple(stack.services), began)
+        return _foreground(settings, stack, services or tuple(stack.services), began)
     return 0
 
 
@@ -70,19 +70,20 @@ def _assumed(loaded: Loaded, port: Published) -> str | None:
     return "this machine only"
 
 
-def _foreground(settings: Settings, stack: str, services: Sequence[str], since: float) -> int:
+def _foreground(settings: Settings, of: Stack, services: Sequence[str], since: float) -> int:
     """Follow logs until these have ended (the worst end is the status), or Ctrl-C: stop them; Ctrl-C again kills."""
     from stackup.cli.look import follow_logs
     from stackup.cli.render.progress import reporter
     from stackup.engine import verbs
 
-    root = settings.root_path()
+    root, stack = settings.root_path(), of.name
+    silent = [name for name, service in of.services.items() if not service.attach]
     rows = [r for r in verbs.ps(root, stack) if r.service in services and r.id is not None]
     services = tuple(dict.fromkeys(r.service for r in rows))
     if not services:
         return 0
     try:
-        follow_logs(root, stack, services, rows, follow=True, since=since, until_ended=True)
+        follow_logs(root, stack, services, rows, follow=True, since=since, until_ended=True, without=silent)
         ends = [r.exit_code for r in verbs.ps(root, stack) if r.service in services]
         if ends and not settings.quiet:
             output.say("all services have ended")

@@ -97,15 +97,17 @@ def logs(
 
 def follow_logs(
     root: str, stack: str, services: Sequence[str], replicas: Sequence[Replica], *, follow: bool,
-    since: float | None = None, tail: int | None = None, until_ended: bool = False,
+    since: float | None = None, tail: int | None = None, until_ended: bool = False, without: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Write lines to stdout as they come, bytes as the service wrote them."""
     from stackup.engine import verbs
 
-    width = max((len(f"{r.service}-{r.number}") for r in replicas), default=0)
+    width = max((len(f"{r.service}-{r.number}") for r in replicas if r.service not in without), default=0)
     heads: dict[str, bytes] = {}
     out = sys.stdout.buffer
-    lines = verbs.logs(root, stack, services, follow=follow, since=since, tail=tail, until_ended=until_ended)
+    lines = verbs.logs(
+        root, stack, services, follow=follow, since=since, tail=tail, until_ended=until_ended, without=without
+    )  # fmt: skip
     for line in lines:
         head = heads.get(line.source)
         if head is None:

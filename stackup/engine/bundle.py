@@ -53,7 +53,8 @@ def bundle(
     options = _SecurityOptions(service)
     if options.seccomp == "default" and idmap is not None and writes_as_host_root(service, sources or {}):
         options.seccomp = NO_SETID
-    annotations = {"stackup.container": container_id, "stackup.seccomp": options.seccomp}
+    annotations = {key: value for key, value in service.annotations.items() if not key.startswith("stackup.")}
+    annotations |= {"stackup.container": container_id, "stackup.seccomp": options.seccomp}
     if user := (service.user if service.user is not None else config.get("User")):
         annotations["stackup.user"] = user
     spec: Document = {

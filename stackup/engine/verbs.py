@@ -99,12 +99,13 @@ def ps(root: str, stack: str | None = None) -> tuple[Replica, ...]:
 
 def logs(
     root: str, stack: str, services: Sequence[str] = (), *, follow: bool = False, since: float | None = None,
-    tail: int | None = None, until_ended: bool = False,
+    tail: int | None = None, until_ended: bool = False, without: Collection[str] = (),
 ) -> Iterator[LogLine]:  # fmt: skip
     """Lines of the services' output, merged by time, read from disk. `since`: seconds since the epoch.
 
     `follow` goes on until the iterator is closed (or the stack is gone), with `until_ended` until none of them runs or
-    will be started again by its policy. A line's `source` is `web-1`.
+    will be started again by its policy. `without`: services that are waited for and not shown. A line's `source` is
+    `web-1`.
     """
     from stackup.engine import logs as reader
 
@@ -116,7 +117,7 @@ def logs(
             found = records.containers(stack) if records else ()
         return {
             host.container(c.id, "log"): f"{c.service_name}-{c.number}"
-            for c in found if not chosen or c.service_name in chosen
+            for c in found if (not chosen or c.service_name in chosen) and c.service_name not in without
         }  # fmt: skip
 
     def finished() -> bool:

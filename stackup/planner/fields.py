@@ -46,6 +46,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "oom_score_adj": "restart",
     # What stackup itself does around the process.
     "labels.*": "live",
+    "annotations.*": "restart",  # the runtime spec is written when a process is made
     "container_name": "live",
     "ports": "live",  # rules of the firewall; a published port belongs to the service
     "endpoint_mode": "live",
@@ -81,6 +82,7 @@ VERDICTS: Mapping[str, Verdict] = {
     # What orders or counts.
     "replicas": "none",
     "expose": "none",
+    "attach": "none",
     "depends_on.*": "none",
     "depends_on.*.condition": "none",
     "depends_on.*.restart": "none",

@@ -243,6 +243,18 @@ def label(node: Node, path: Path, reading: Reading) -> str:
     return str(any_label(node, path, reading))
 
 
+OURS = "stackup."
+
+
+@reads(any_label.schema)
+def annotation(node: Node, path: Path, reading: Reading) -> str:
+    """An annotation of the runtime spec: some are stackup's to give."""
+    if str(path[-1]).startswith(OURS):
+        message = f"annotations that begin with '{OURS}' are not the file's to give"
+        reading.report.problem(node, message, "the runtime obeys them", at_key=True)
+    return str(any_label(node, path, reading))
+
+
 @reads({"anyOf": [integer(-1000, 1000)]})
 def oom_score(node: Node, path: Path, reading: Reading) -> int:
     """-1000 to 1000; what lies below 0 would outlive the machine's own programs and is read as 0."""

@@ -130,6 +130,7 @@ class Service:
     """A service. `image` as the file has it. None: the image's word counts.
 
     `environment` values of None are taken away from the image's environment. `links`: SERVICE or SERVICE:ALIAS.
+    `annotations` go into the runtime spec. Without `attach` `up --foreground` does not show its output.
     `mem_reservation` in bytes; `memswap_limit`: memory and swap together, -1: as much swap as there is, None: no swap.
     """
 
@@ -144,6 +145,8 @@ class Service:
     hostname: str | None = None
     domainname: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    attach: bool = True
     replicas: int = 1
     container_name: str | None = None
     tty: bool = False

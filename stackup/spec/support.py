@@ -34,8 +34,8 @@ OBEYED: Mapping[str, str] = {
     "include[]": "path project_directory env_file",
     "services.*": (
         "image command entrypoint environment env_file working_dir user group_add hostname domainname labels "
-        "label_file container_name tty stdin_open read_only stop_signal stop_grace_period profiles extends "
-        "scale cpus cpu_shares mem_limit mem_reservation memswap_limit pids_limit ulimits "
+        "annotations attach label_file container_name tty stdin_open read_only stop_signal stop_grace_period "
+        "profiles extends scale cpus cpu_shares mem_limit mem_reservation memswap_limit pids_limit ulimits "
         "shm_size oom_score_adj depends_on restart healthcheck deploy "
         "networks network_mode ports expose extra_hosts dns dns_search dns_opt links volumes volumes_from tmpfs "
         "cap_add cap_drop security_opt sysctls userns_mode"
@@ -103,8 +103,6 @@ WARNED: Mapping[str, Mapping[str, str]] = {
         "models": _MODEL,
     },
     "services.*": {
-        "annotations": "stackup reads labels only",
-        "attach": "the output of every service is kept and shown",
         "blkio_config": _QUOTA,
         "cgroup": _OWN_NAMESPACE,
         "cgroup_parent": "control groups lie below stackup's own",

@@ -180,8 +180,6 @@ _NONE = ("",)
 _PRIORITY = integer(-(1 << 31), 1 << 31)
 
 SERVICE: dict[str, Unheeded] = {
-    "annotations": Unheeded(_LABELS),
-    "attach": Unheeded(boolean, (True,)),
     "blkio_config": Unheeded(BLKIO),
     "build": Unheeded(),
     "cgroup": Unheeded(choice("private", "host", what="namespace"), ("private",)),

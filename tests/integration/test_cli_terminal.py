@@ -126,6 +126,30 @@ def test_foreground_ends_with_the_last_service(host: TestHost, folder: Path) -> 
     assert done.stdout.count("one-1 | try") == 3, "its policy had started it twice again"
 
 
+QUIET = """
+name: term
+images: {tools: {layers: [{host: {programs: [sh, sleep]}}]}}
+services:
+  loud: {image: tools, network_mode: none, command: [sh, -c, "echo hello"]}
+  quiet:
+    image: tools
+    network_mode: none
+    attach: false
+    annotations: {a.b: c}
+    command: [sh, -c, "echo hush; sleep 1; exit 3"]
+"""
+
+
+def test_foreground_waits_for_what_it_does_not_show(host: TestHost, folder: Path) -> None:
+    write_stack(folder, QUIET)
+    done = host.cli("-C", str(folder), "up", "--foreground", status=1)
+    assert "loud-1 | hello" in done.stdout and "hush" not in done.stdout
+    assert "quiet-1 | hush" in host.cli("-C", str(folder), "logs").stdout
+    said = json.loads(host.cli("-C", str(folder), "inspect", "quiet").stdout)
+    assert said["wish"]["annotations"] == {"a.b": "c"}
+    assert said["replicas"][0]["spec"]["annotations"]["a.b"] == "c"
+
+
 def test_a_second_ctrl_c_kills_what_does_not_stop(host: TestHost, folder: Path) -> None:
     write_stack(folder, STACK.replace("period: 1s", "period: 600s").replace("echo bye; exit 0", "echo no"))
     child = terminal(host, folder, "up", "--foreground")

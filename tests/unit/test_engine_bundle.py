@@ -130,6 +130,11 @@ def test_limits_become_cgroup_numbers() -> None:
     assert resources(service()) == {}
 
 
+def test_annotations_are_the_files_but_for_those_that_the_runtime_obeys() -> None:
+    said = {"a": "b", "stackup.seccomp": "unconfined", "stackup.user": "0"}
+    assert made(service(annotations=said))["annotations"] == {**made(service())["annotations"], "a": "b"}
+
+
 def test_weights_and_swap_stand_beside_the_limits() -> None:
     limits = Resources(memory=64 * MIB, cpus=0.5)
     assert resources(service(resources=limits, cpu_shares=512, mem_reservation=MIB, memswap_limit=96 * MIB)) == {

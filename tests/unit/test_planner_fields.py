@@ -90,7 +90,8 @@ def test_every_obeyed_key_has_a_verdict() -> None:
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "image": ("app", "app2"), "command": (None, ("a",)), "entrypoint": (None, ("a",)),
     "environment.*": ({}, {"A": "1"}), "working_dir": (None, "/a"), "user": (None, "1"), "group_add": ((), ("1",)),
-    "hostname": (None, "a"), "domainname": (None, "a"), "labels.*": ({}, {"a": "b"}), "replicas": (1, 1),
+    "hostname": (None, "a"), "domainname": (None, "a"), "labels.*": ({}, {"a": "b"}),
+    "annotations.*": ({}, {"a": "b"}), "attach": (True, False), "replicas": (1, 1),
     "container_name": (None, "a"), "tty": (False, True), "stdin_open": (False, True),
     "read_only": (False, True), "ports": ((), (Port(target=1),)), "expose": ((), ("1",)),
     "volumes": ((), (VolumeMount(type="tmpfs", target="/a"),)), "depends_on.*": ({}, {"store": Dependency()}),
