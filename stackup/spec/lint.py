@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from stackup.errors import Place, Problem
@@ -52,14 +52,24 @@ def lint(loaded: Loaded) -> tuple[Finding, ...]:
     Never raises for a stack that `load` made. A rule that no comment can name is a finding as well (`unknown-rule`).
     """
     off, findings = _switched_off(loaded.lines)
-    for name, (rule, _why) in _RULES.items():
-        for found in rule(loaded) if rule else ():
-            place = _place(loaded, found.path)
-            if name in off.get((place.file, place.line), ()) or name in off.get((place.file, 0), ()):
-                continue
-            source = _source(loaded.lines, place, found.secret)
-            finding = Finding(name, place, dotted(_written(loaded, found.path)), found.message, found.hint, source)
-            findings.setdefault((place, name), finding)
+    told = [
+        (name, _place(loaded, found.path), found)
+        for name, (rule, _why) in _RULES.items()
+        for found in (rule(loaded) if rule else ())
+    ]
+    secrets: dict[tuple[str, int], list[str]] = {}
+    for _, place, found in told:
+        if found.secret:
+            secrets.setdefault((place.file, place.line), []).append(found.secret)
+    for key, finding in findings.items():
+        hidden = secrets.get((finding.place.file, finding.place.line), ())
+        findings[key] = replace(finding, source=_source(loaded.lines, finding.place, hidden))
+    for name, place, found in told:
+        if name in off.get((place.file, place.line), ()) or name in off.get((place.file, 0), ()):
+            continue
+        source = _source(loaded.lines, place, secrets.get((place.file, place.line), ()))
+        finding = Finding(name, place, dotted(_written(loaded, found.path)), found.message, found.hint, source)
+        findings.setdefault((place, name), finding)
     return tuple(sorted(findings.values(), key=lambda f: (f.place, f.rule)))
 
 
@@ -85,15 +95,15 @@ def _written(loaded: Loaded, path: Path) -> Path:
     return path[:-1] if _place(loaded, path) == _place(loaded, path[:-1]) else path
 
 
-def _source(lines: Mapping[str, Sequence[str]], place: Place, secret: str) -> str | None:
+def _source(lines: Mapping[str, Sequence[str]], place: Place, secrets: Sequence[str]) -> str | None:
     text = lines.get(place.file, ())
     if not 1 <= place.line <= len(text):
         return None
     line = text[place.line - 1]
-    if secret:  # what is printed ends up in the logs of others
-        if secret not in line:
+    for secret in sorted(secrets, key=len, reverse=True):  # what is printed ends up in the logs of others
+        if secret not in line and "*" * len(secret) not in line:
             return None
-        line = line.replace(secret, "***")
+        line = line.replace(secret, "*" * len(secret))  # as long: the caret stays below its column
     return shown(line)
 
 
