@@ -221,6 +221,8 @@ def disabled(node: Node, ctx: Context) -> Node:
         return node
     items = {key: value for key, value in node.items.items() if key != "disable"}
     word = str(disable.value).lower() if isinstance(disable.value, bool) or disable.sources else ""
+    if word in (*_TRUE[1:], *_FALSE[1:]):
+        ctx.report.warn(disable, f"{word!r} is read as {str(word in _TRUE).lower()}; write true or false")
     if word in _TRUE:
         items["test"] = disable.made([disable.made("NONE")])
     elif word not in _FALSE and disable.value is not None:

@@ -76,7 +76,7 @@ def _short(item: Node) -> list[Node]:
         text = f"{host}:{container}"
     host, colon, container = text.rpartition(":")
     targets = _range(container)
-    published = _range(host) if colon and host else [0] * len(targets)
+    published = _range(host) if colon and host not in ("", "0") else [0] * len(targets)
     if len(published) != len(targets):
         if len(targets) == 1:
             raise _Wrong(

@@ -170,7 +170,7 @@ def parsed(parse: Callable[[str], Any], what: str, fallback: Any, pattern: str) 
 
 
 size: Reader = parsed(units.size, "a size", 1 << 20, r"^\s*[0-9]+(\.[0-9]+)? ?[kKmMgGtT]?([iI]?[bB])?\s*$")
-duration: Reader = parsed(units.duration, "a duration", 1.0, r"^\s*[0-9.]+((ns|us|µs|μs|ms|s|m|h)?[0-9.]*)*\s*$")
+duration: Reader = parsed(units.duration, "a duration", 1.0, r"^\s*[0-9.]+((ns|us|µs|μs|ms|s|m|h|d|w)?[0-9.]*)*\s*$")
 
 
 def _in_a_list(node: Node) -> str | None:

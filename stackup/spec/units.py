@@ -6,8 +6,11 @@ import re
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(?:[iI]?[bB])?")
 _FACTOR = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+    "w": 604800.0,
+}  # fmt: skip
 _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]*)?|\.[0-9]+")
 _MOST_BYTES = 1 << 62
 _LONGEST = 10 * 365 * 86400.0
@@ -27,7 +30,7 @@ def size(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds of `1m30s`, `500ms`, `2h`; a bare number is seconds. Go's grammar, without a sign."""
+    """Seconds of `1m30s`, `500ms`, `2h`; a bare number is seconds. Go's grammar, without a sign, and days and weeks."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         value = float(text)

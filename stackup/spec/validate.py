@@ -60,7 +60,7 @@ KEY = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}"
 KEY_HINT = "letters, digits and . _ - after the first, 63 at most"
 IMAGE_KEY = r"[a-z0-9][a-z0-9._-]{0,127}"
 STACK_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
-VARIABLE = r"[^=\0]+"
+VARIABLE = r"[^=\0]*[^=\0\s]"
 PROFILE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 
 
@@ -73,9 +73,11 @@ _TEXTS = listed(text)
 _TEXT_OR_LIST = written(_TEXTS, TEXT)
 _COMMAND = written(_WORDS, TEXT)
 _LABELS = mapped(kinds.label, short=True)
-_ENVIRONMENT = mapped(nullable(words), keys=VARIABLE, what="name of a variable", hint="it holds a '='", short=True)
+_ENVIRONMENT = mapped(
+    nullable(words), keys=VARIABLE, what="name of a variable", hint="no '=' in it, no blank at its end", short=True
+)
 _SAID = mapped(words, keys=VARIABLE, what="name of a variable", short=True)
-_HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?", "host name", "letters, digits, - and .")
+_HOSTNAME = matching(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?", "host name", "letters, digits, - . and _")
 _USER = matching(
     r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?", "user", "as in 'www-data' or '1000:1000'", words
 )

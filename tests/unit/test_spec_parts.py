@@ -150,7 +150,7 @@ def test_durations_are_seconds(text: str, value: float) -> None:
     assert units.duration(units.duration_text(value)) == value
 
 
-@pytest.mark.parametrize("text", ["", "s", "1", "-1s", "1d", "1s ago", "1s1", "9999999h"])
+@pytest.mark.parametrize("text", ["", "s", "1", "-1s", "1y", "1s ago", "1s1", "9999999h"])
 def test_no_durations(text: str) -> None:
     if text == "1":
         assert units.duration(text) == 1.0
