@@ -9,9 +9,10 @@ import pytest
 
 from stackup.errors import SpecErrors
 from stackup.spec import annotate, support, unheeded
-from stackup.spec.dump import document
+from stackup.spec.dump import document, dump
 from stackup.spec.load import load_text
 from stackup.spec.model import Loaded
+from stackup.spec.records import Unheeded
 
 
 def loaded(text: str) -> Loaded:
@@ -80,3 +81,74 @@ def test_they_are_checked(said: str, told: list[str]) -> None:
     except SpecErrors as error:
         found = [problem.message for problem in error.problems]
     assert found == told
+
+
+# A value that asks for something, for every key that any table has among those it does not obey.
+VALUES: dict[str, Any] = {
+    "annotations": {"a": "b"}, "attach": False, "blkio_config": {"weight": 10}, "build": ".", "cgroup": "host",
+    "cgroup_parent": "a", "configs": ["c"], "cpu_count": 1, "cpu_percent": 50, "cpu_period": 1000, "cpu_quota": 500,
+    "cpu_rt_period": "1ms", "cpu_rt_runtime": 5, "cpu_shares": 5, "cpuset": "0", "credential_spec": {"file": "a"},
+    "develop": {"watch": [{"path": "a", "action": "rebuild"}]}, "device_cgroup_rules": ["c 1:3 r"], "dns_opt": ["a"],
+    "devices": ["/dev/fuse"], "external_links": ["a"], "gpus": "all", "init": True, "ipc": "host", "isolation": "a",
+    "logging": {"driver": "none"}, "mac_address": "02:42:ac:11:65:43", "mem_reservation": "5m", "mem_swappiness": 5,
+    "memswap_limit": "1g", "models": ["m"], "oom_kill_disable": True, "pid": "host", "platform": "linux",
+    "post_start": [{"command": "a"}], "pre_start": [{"command": "a"}], "pre_stop": [{"command": "a"}],
+    "privileged": True, "provider": {"type": "a"}, "pull_policy": "always", "pull_refresh_after": "3d",
+    "runtime": "runsc", "secrets": ["s"], "storage_opt": {"size": "1G"}, "use_api_socket": True, "uts": "host",
+    "labels": {"a": "b"}, "mode": "host", "placement": {"constraints": ["a"]}, "update_config": {"parallelism": 1},
+    "rollback_config": {"parallelism": 1}, "reservations": {"cpus": 1}, "cpus": 1, "memory": "5m",
+    "generic_resources": [{}], "driver_opts": {"a": "b"}, "gw_priority": 1, "interface_name": "a",
+    "ipv6_address": "::1", "link_local_ips": ["1.1.1.1"], "priority": 1, "app_protocol": "http", "name": "a",
+    "consistency": "cached", "image": {}, "propagation": "shared", "recursive": "disabled", "selinux": "z",
+    "subpath": "a", "attachable": True, "driver": "other", "enable_ipv4": False, "enable_ipv6": True,
+    "external": True, "options": {"a": "b"}, "aux_addresses": {"a": "1.1.1.1"}, "gateway": "1.1.1.1",
+    "ip_range": "10.0.0.0/25", "version": "3",
+}  # fmt: skip
+OTHER_VALUES: dict[tuple[str, str], Any] = {
+    ("DEPLOY", "mode"): "global", ("TOP", "secrets"): {"s": {"file": "a"}}, ("TOP", "configs"): {"c": {"file": "a"}},
+    ("TOP", "models"): {"m": {"model": "a"}}, ("RESERVATIONS", "devices"): [{"capabilities": ["gpu"]}],
+}  # fmt: skip
+# Where the keys of a table stand: a stack file with a hole.
+DEPLOY = "services: {web: {image: a, deploy: {%s}}}"
+MOUNT = "services: {web: {image: a, volumes: [{type: %s, source: %s, target: /b, %s}]}}\nvolumes: {v: }"
+PLACES = {
+    "TOP": "services: {web: {image: a}}\n%s",
+    "SERVICE": (
+        "services: {web: {image: a, %s}}\nsecrets: {s: {file: a}}\nconfigs: {c: {file: a}}\nmodels: {m: {model: a}}"
+    ),
+    "DEPLOY": DEPLOY,
+    "RESOURCES": DEPLOY % "resources: {%s}",
+    "RESERVATIONS": DEPLOY % "resources: {reservations: {%s}}",
+    "ATTACHMENT": "services: {web: {image: a, networks: {default: {%s}}}}",
+    "PORT": "services: {web: {image: a, ports: [{target: 80, %s}]}}",
+    "MOUNT": MOUNT % ("bind", "/a", "%s"),
+    "BIND": MOUNT % ("bind", "/a", "bind: {%s}"),
+    "VOLUME_MOUNT": MOUNT % ("volume", "v", "volume: {%s}"),
+    "NETWORK": "services: {web: {image: a}}\nnetworks: {default: {%s}}",
+    "IPAM": "services: {web: {image: a}}\nnetworks: {default: {ipam: {%s}}}",
+    "IPAM_CONFIG": "services: {web: {image: a}}\nnetworks: {default: {ipam: {config: [{%s}]}}}",
+    "VOLUME": "services: {web: {image: a}}\nvolumes: {v: {%s}}",
+}
+TABLES = {
+    name: table
+    for name, table in vars(unheeded).items()
+    if isinstance(table, dict) and table and all(isinstance(u, Unheeded) for u in table.values())
+}
+
+
+def test_every_table_has_its_place() -> None:
+    assert set(TABLES) <= set(PLACES)
+
+
+@pytest.mark.parametrize(("table", "key"), [(t, k) for t, keys in TABLES.items() for k in keys])
+def test_none_is_passed_over_in_silence(table: str, key: str) -> None:
+    value = OTHER_VALUES.get((table, key)) or VALUES[key]
+    try:
+        made = loaded(PLACES[table] % f"{key}: {json.dumps(value)}")
+    except SpecErrors as error:
+        assert [p.path.rpartition(".")[2] for p in error.problems] == [key]
+    else:
+        told = [line.split(": ")[1].rpartition(".") for line in made.warnings if ": has no effect" in line]
+        assert [name for place, _, name in told if bool(place) == (table != "TOP")] == [key]
+        again = loaded(dump(made))
+        assert (again.stack, again.warned) == (made.stack, made.warned)
