@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from stackup.errors import BadInput
 from stackup.spec import canonical, dialects, extends, include, support, vars
 from stackup.spec.discover import File
-from stackup.spec.forms import Context
+from stackup.spec.forms import Context, Room
 from stackup.spec.merge import merge, settled
-from stackup.spec.nodes import MAX_BYTES, Node, decode, documents
+from stackup.spec.nodes import MAX_BYTES, MAX_NODES, Node, decode, documents
 from stackup.spec.project import Project
 from stackup.spec.report import Report
 from stackup.spec.substitute import substitute
@@ -20,6 +20,7 @@ from stackup.spec.variables import Variables
 from stackup.spec.vars import Vars
 
 MAX_FILES = 1000
+MAX_VALUES = 5 * MAX_NODES  # of all files, one that is included several times counted as often
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,8 @@ class Files:
         self._models: dict[tuple[object, ...], Node | None] = {}
         self._variables: dict[tuple[object, ...], Variables] = {}
         self._includes = 0
+        self._values: int | None = None
+        self._room = Room()
 
     def parsed(self, file: File) -> list[Node]:
         """The documents of a file as they are written, each a mapping. BadInput where it cannot be read."""
@@ -81,9 +84,19 @@ class Files:
         """The documents of a file in canonical form; its relative paths start at the scope's folder."""
         project = self.project
         literal = not project.options.interpolate
-        context = Context(scope.folder, project.environment, self.report, project.folder, file.dialect, literal=literal)
+        context = Context(
+            scope.folder,
+            project.environment,
+            self.report,
+            project.folder,
+            file.dialect,
+            literal=literal,
+            room=self._room,
+        )
         found = []
-        for root in self.parsed(file):
+        roots = self.parsed(file)
+        self._count(file, roots)
+        for root in roots:
             if (version := root.items.get("version")) is not None:
                 self.report.warn(version, support.told(support.at("", "version")), at_key=True)
                 root = root.made({key: node for key, node in root.items.items() if key != "version"})
@@ -93,6 +106,15 @@ class Files:
             made = canonical.canonical(self.substituted(root, scope, file), context)
             found.append(made if literal else vars.into_layers(made, scope.known))
         return found
+
+    def _count(self, file: File, roots: Sequence[Node]) -> None:
+        """Hold the bound on all that is read; the first file has its own."""
+        if self._values is None:
+            self._values = MAX_VALUES
+            return
+        self._values -= sum(map(_size, roots))
+        if self._values < 0:
+            raise BadInput(f"{file.shown}: the files of this stack have more than {MAX_VALUES} values")
 
     def top(self, files: Sequence[File], key: str) -> list[tuple[File, Node]]:
         """The documents that say something under a top-level `key`, and no more of them than that."""
@@ -205,3 +227,7 @@ class Files:
     def names(self) -> tuple[str, ...]:
         """Every file that was read, as it is shown."""
         return tuple(shown for shown in self.looked_for.values() if shown)
+
+
+def _size(node: Node) -> int:
+    return 1 + sum(map(_size, node.items.values())) + sum(map(_size, node.list))

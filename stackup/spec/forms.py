@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stackup.spec.nodes import RESET, Node, shorten
 from stackup.spec.report import Report
+
+MOST_PORTS = 50_000
+
+
+class Room:
+    """How many ports may still come of ranges, in all files of a stack: a short text makes a thousand of them."""
+
+    def __init__(self) -> None:
+        self.left = MOST_PORTS
+
+    def take(self, count: int) -> bool:
+        self.left -= count
+        return self.left >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Context:
     project: str | None = None
     dialect: Literal["stack", "compose"] = "stack"
     literal: bool = False
+    room: Room = field(default_factory=Room)
 
     def unknown(self, node: Node) -> bool:
         """Whether a text is not known yet, because of the variables in it."""

@@ -43,13 +43,14 @@ def merge(base: Node, over: Node, report: Report, rules: Merger | Rules | None =
 
 def mappings(base: Node, over: Node, report: Report, rules: Rules) -> Node:
     found = dict(base.items)
-    every = rules.get("*", {})
+    every = rules.get("*")  # where keys are the user's own, `x-` has no meaning
     for key, child in over.items.items():
         below = found.get(key)
         if below is None:
             found[key] = child
         else:
-            found[key] = merge(below, child, report, _anything if key.startswith("x-") else rules.get(key, every))
+            rule = _anything if every is None and key.startswith("x-") else rules.get(key, every or {})
+            found[key] = merge(below, child, report, rule)
     return base.made(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stackup.spec.forms import Context
+from stackup.spec.forms import MOST_PORTS, Context
 from stackup.spec.nodes import Node, shorten
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ def ports(node: Node, ctx: Context) -> Node:
             if item.is_map:
                 found.extend(_long(item, ctx))
             elif isinstance(item.value, str) or type(item.value) is int:
-                found.extend(_short(item))
+                found.extend(_short(item, ctx))
             else:
                 raise _Wrong(f"expected a port, found {item.describe()}", _SHAPE)
         except _Wrong as wrong:
@@ -58,13 +58,13 @@ def expose(node: Node, ctx: Context) -> Node:
             if not isinstance(item.value, str) and type(item.value) is not int:
                 raise _Wrong(f"expected a port, found {item.describe()}")
             text, protocol = _protocol(item.text or str(item.value))
-            found.extend(item.made(f"{port}/{protocol}") for port in _range(text))
+            found.extend(item.made(f"{port}/{protocol}") for port in _range(text, ctx))
         except _Wrong as wrong:
             ctx.report.problem(item, wrong.message, wrong.hint)
     return node.made(found)
 
 
-def _short(item: Node) -> list[Node]:
+def _short(item: Node, ctx: Context) -> list[Node]:
     text, protocol = _protocol(item.text)
     address = None
     if text.startswith("["):
@@ -75,7 +75,7 @@ def _short(item: Node) -> list[Node]:
         address, host, container = text.rsplit(":", 2)
         text = f"{host}:{container}"
     host, colon, container = text.rpartition(":")
-    targets = _range(container)
+    targets = _range(container, ctx)
     published = _range(host) if colon and host not in ("", "0") else [0] * len(targets)
     if len(published) != len(targets):
         if len(targets) == 1:
@@ -105,7 +105,8 @@ def _protocol(text: str) -> tuple[str, str]:
     return ports_text, protocol
 
 
-def _range(text: str) -> list[int]:
+def _range(text: str, ctx: Context | None = None) -> list[int]:
+    """The ports of a range; with `ctx` they take room."""
     match = _RANGE.fullmatch(text)
     if not match:
         raise _Wrong(f"{shorten(text)!r} is no port", _SHAPE)
@@ -116,6 +117,8 @@ def _range(text: str) -> list[int]:
         raise _Wrong(f"the range {text!r} ends before it begins")
     if last - first >= MOST_IN_RANGE:
         raise _Wrong(f"the range {text!r} has more than {MOST_IN_RANGE} ports", "each one costs a rule in the kernel")
+    if ctx is not None and not ctx.room.take(last + 1 - first):
+        raise _Wrong(f"all ports of the stack are more than {MOST_PORTS}", "each one costs a rule in the kernel")
     return list(range(first, last + 1))
 
 

@@ -135,3 +135,19 @@ def test_a_command_that_no_program_could_be_given_is_told(tmp_path: Path) -> Non
     text = f"services: {{web: {{image: 'a:1', command: '{'a ' * 70_000}'}}}}\n"
     with pytest.raises(SpecErrors, match="a text of 140000 characters is no command"):
         load_text(text, str(tmp_path / "stack.yaml"), environment={})
+
+
+def test_ranges_and_files_have_a_bound_over_all(tmp_path: Path) -> None:
+    ranges = "".join(f"  s{i}: {{image: 'a:1', expose: ['1-1000']}}\n" for i in range(60))
+    with pytest.raises(SpecErrors, match="all ports of the stack are more than 50000"):
+        load_text(f"services:\n{ranges}", str(tmp_path / "stack.yaml"), environment={})
+    values = ", ".join(f"A{i}: b" for i in range(1000))
+    services = "".join(f"  s{i}: {{image: 'a:1', environment: {{{values}}}}}\n" for i in range(40))
+    (tmp_path / "big.yaml").write_text(f"services:\n{services}")
+    entries = ""
+    for i in range(14):
+        (tmp_path / str(i)).mkdir()
+        entries += f"  - {{path: big.yaml, project_directory: '{i}'}}\n"
+    (tmp_path / "stack.yaml").write_text(f"include:\n{entries}")
+    with pytest.raises(BadInput, match="the files of this stack have more than 500000 values"):
+        load(str(tmp_path), environment={})
