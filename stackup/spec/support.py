@@ -87,7 +87,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
 }
 
 _DEVICES = "no device of the machine is passed on"
-_QUOTA = "memory, cpus and pids are the quotas so far"
+_QUOTA = "stackup does not set this limit"
 _ONE_MACHINE = "there is one machine"
 _ROLLING = "replicas are replaced one after the other"
 _OWN_NAMESPACE = "each container has its own"
