@@ -6,9 +6,10 @@
     A="text $B"                     may span lines; \\n \\r \\t \\a \\b \\f \\v \\\\ \\" \\$ \\0ooo; variables put in
     A='text $B'                     may span lines; as it stands, but for \\'
 
-A name is letters, digits and _ . - [ ]. A variable inside is looked up outside first, then among the lines above it.
-Two oddities are Compose's: behind a closing quote and a blank another NAME=value may follow; and a value that begins
-with `#` is no comment. Both are warned of. `raw` files know neither quotes nor variables: `NAME=value`, as it stands.
+A name is letters, digits and _ . - [ ]. A variable inside is looked up outside first, then among the lines above it,
+then in the files before. Two oddities are Compose's: behind a closing quote and a blank another NAME=value may follow;
+and a value that begins with `#` is no comment. Both are warned of. `raw` files know neither quotes nor variables:
+`NAME=value`, as it stands.
 """
 
 from __future__ import annotations
@@ -61,22 +62,26 @@ class Entry:
     sources: tuple[Source, ...] = ()
 
 
-def parse(text: str, shown: str, lookup: Lookup, report: Report, *, raw: bool = False) -> dict[str, Entry]:
+def parse(
+    text: str, shown: str, lookup: Lookup, report: Report, *, raw: bool = False, before: Lookup = lambda name: None
+) -> dict[str, Entry]:
     """The variables of a file's text; a name that stands alone and is not set outside is left out.
 
-    `lookup`: what is set outside. What is wrong goes to `report`, with its line; the rest is read all the same.
+    `lookup`: what is set outside; `before`: what the files before this one say. What is wrong goes to `report`, with
+    its line; the rest is read all the same.
     """
     report.add_source(shown, text)
-    reader = _Reader(text.removeprefix("\ufeff"), shown, lookup, report)
+    reader = _Reader(text.removeprefix("\ufeff"), shown, lookup, before, report)
     (reader.raw if raw else reader.read)()
     return reader.found
 
 
 class _Reader:
-    def __init__(self, text: str, shown: str, lookup: Lookup, report: Report) -> None:
+    def __init__(self, text: str, shown: str, lookup: Lookup, before: Lookup, report: Report) -> None:
         self.text = text
         self.shown = shown
         self.outside = lookup
+        self.before = before
         self.report = report
         self.found: dict[str, Entry] = {}
         self.left = MAX_LENGTH
@@ -199,10 +204,11 @@ class _Reader:
         self.add(name, place, made.text, made.sources)
 
     def lookup(self, name: str) -> tuple[str, str] | None:
-        outside = self.outside(name)
-        if outside is not None or name not in self.found:
+        if (outside := self.outside(name)) is not None:
             return outside
-        return self.found[name].value, self.found[name].where
+        if (above := self.found.get(name)) is not None:
+            return above.value, above.where
+        return self.before(name)
 
     def places(self, mentions: Sequence[Use | Wrong], text: str, start: int, end: int) -> list[Place]:
         """Where mentions stand in the file; escapes may have moved them, so what is written there is looked for."""

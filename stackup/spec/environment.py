@@ -2,8 +2,8 @@
 
 Order of strength, weakest first: the image's own, earlier `env_file`, later `env_file`, `environment`. A name without a
 value is taken from the project's variables; where those have none, it is taken away from the image's (`None` in the
-model). A variable inside an `env_file` is looked up among the project's, then in the service's `environment`, in the
-files before and in the lines above it; one inside a `label_file` in the files before, then in the lines above it.
+model). A variable inside an `env_file` is looked up among the project's, then in the service's `environment`, then in
+the lines above it, then in the files before; one inside a `label_file` in the files before, then in the lines above it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Work:
         self.left = MOST_READ
         self.variables_left = MOST_VARIABLES
         # What a file asked for, the answers, and what it made of them; the last time first.
-        self.answered: dict[tuple[str, bool], list[tuple[dict[str, tuple[str, str] | None], dict[str, Entry]]]] = {}
+        self.answered: dict[tuple[str, bool], list[tuple[tuple[_Asked, _Asked], dict[str, Entry]]]] = {}
 
     def environment(self, service: Node) -> None:
         own = service.items.get("environment")
@@ -64,10 +64,8 @@ class _Work:
         def lookup(name: str) -> tuple[str, str] | None:
             if (found := self.variables.get(name)) is not None:
                 return found
-            node = written.get(name) or merged.get(name)
-            if node is None or node.value is None:
-                return None
-            return node.text, f"{node.file}:{node.line}"
+            node = written.get(name)
+            return None if node is None or node.value is None else _told(node)
 
         merged: dict[str, Node] = {}
         files = service.items.get("env_file")
@@ -75,7 +73,7 @@ class _Work:
             path, required, form = (entry.get(key) for key in ("path", "required", "format"))
             if path is not None and isinstance(path.value, str):
                 raw = form is not None and form.value == "raw"
-                merged |= self.read(path, _wanted(required), raw, lookup, (*service.path, "environment"))
+                merged |= self.read(path, _wanted(required), raw, lookup, _of(merged), (*service.path, "environment"))
         if merged or written:
             service.items["environment"] = (own or files or service).made(merged | written)
 
@@ -96,27 +94,22 @@ class _Work:
         if files is None or (own is not None and not own.is_map and own.value is not None):
             return
         merged: dict[str, Node] = {}
-
-        def lookup(name: str) -> tuple[str, str] | None:
-            node = merged.get(name)
-            return (node.text, f"{node.file}:{node.line}") if node is not None else None
-
         for path in files.list if files.is_list else [files]:
             if isinstance(path.value, str):
-                merged |= self.read(path, True, False, lookup, (*service.path, "labels"))
+                merged |= self.read(path, True, False, _of(merged), _nothing, (*service.path, "labels"))
         if merged:
             service.items["labels"] = (own or files).made(merged | (own.items if own is not None else {}))
 
     # --- files
 
     def read(
-        self, node: Node, required: bool, raw: bool, lookup: Lookup, path: tuple[str | int, ...]
+        self, node: Node, required: bool, raw: bool, lookup: Lookup, before: Lookup, path: tuple[str | int, ...]
     ) -> dict[str, Node]:
         text = self.text(node, required)
         if text is None:
             return {}
         nodes: dict[str, Node] = {}
-        found = self.parsed(node, text, raw, lookup)
+        found = self.parsed(node, text, raw, lookup, before)
         self.variables_left -= len(found)
         if self.variables_left < 0:
             self.ctx.report.problem(node, f"the env files give all services more than {MOST_VARIABLES} variables")
@@ -147,28 +140,50 @@ class _Work:
             problem(node, f"{shorten(node.value)!r} cannot be read: {reason}")
         return self.texts.get(path)
 
-    def parsed(self, node: Node, text: str, raw: bool, lookup: Lookup) -> Mapping[str, Entry]:
+    def parsed(self, node: Node, text: str, raw: bool, lookup: Lookup, before: Lookup) -> Mapping[str, Entry]:
         """The variables of a file. Many services may name it: it is read again only where it asks for something outside
         and is told something else than before."""
         known = self.answered.setdefault((node.value, raw), [])
         for answers, entries in known:
-            if all(lookup(name) == answer for name, answer in answers.items()):
+            if all(ask(name) == answer for ask, told in zip((lookup, before), answers, strict=True)
+                   for name, answer in told.items()):  # fmt: skip
                 return entries
         self.left -= len(text)
         if self.left < 0:
             self.ctx.report.problem(node, f"the env files of all services have more than {MOST_READ} characters")
             return {}
-        asked: dict[str, tuple[str, str] | None] = {}
-
-        def asking(name: str) -> tuple[str, str] | None:
-            if name not in asked:
-                asked[name] = lookup(name)
-            return asked[name]
-
-        found = dotenv.parse(text, node.value, asking, self.ctx.report, raw=raw)
+        asked = _Asked(lookup), _Asked(before)
+        found = dotenv.parse(
+            text, node.value, asked[0].__getitem__, self.ctx.report, raw=raw, before=asked[1].__getitem__
+        )
         known.insert(0, (asked, found))
         del known[_MOST_ANSWERS:]
         return found
+
+
+class _Asked(dict[str, tuple[str, str] | None]):
+    """Asks, and remembers the answers."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        super().__init__()
+        self.lookup = lookup
+
+    def __missing__(self, name: str) -> tuple[str, str] | None:
+        answer = self[name] = self.lookup(name)
+        return answer
+
+
+def _told(node: Node) -> tuple[str, str]:
+    return node.text, f"{node.file}:{node.line}"
+
+
+def _of(nodes: Mapping[str, Node]) -> Lookup:
+    """Asks what is in `nodes` at that time."""
+    return lambda name: _told(nodes[name]) if name in nodes else None
+
+
+def _nothing(name: str) -> None:
+    return None
 
 
 _HINTS = {"env_file": "or write {path: ..., required: false}"}

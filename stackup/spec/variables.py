@@ -43,19 +43,21 @@ class Variables:
         from stackup.spec import dotenv  # where there is no such file, its price is not paid
 
         text = decode(file.read(MAX_BYTES + 1), file.shown)
-        entries = dotenv.parse(text, file.shown, self.get, report)
+        entries = dotenv.parse(text, file.shown, self._outside, report, before=self._files.get)
         self._files |= {name: (entry.value, entry.where) for name, entry in entries.items()}
 
     def get(self, name: str) -> tuple[str, str] | None:
         """The value, and where it was said: `the environment`, `.env:3`. None where it is not set."""
+        return self._outside(name) or self._files.get(name)
+
+    def _outside(self, name: str) -> tuple[str, str] | None:
+        """What is stronger than the files."""
         if (said := self._said.get(name)) is not None:
             return said
         if self._above is not None:
-            if (above := self._above.get(name)) is not None:
-                return above
-        elif (value := self._environment.get(name)) is not None:
-            return value, ENVIRONMENT
-        return self._files.get(name)
+            return self._above.get(name)
+        value = self._environment.get(name)
+        return None if value is None else (value, ENVIRONMENT)
 
     def set(self, name: str, value: str, where: str) -> None:
         """A variable that follows from something else, stronger than all."""

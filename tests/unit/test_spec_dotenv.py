@@ -118,6 +118,12 @@ def test_what_is_odd_is_warned_of(text: str, found: dict[str, str], warning: str
     assert told.startswith(warning)
 
 
+def test_the_files_before_are_asked_last() -> None:
+    before = {"OUT": ("before", "b"), "LINE": ("before", "b"), "BEFORE": ("before", "b")}
+    found = parse("LINE=line\nA=$OUT $LINE $BEFORE\nBEFORE", "a.env", lookup, Report(), before=before.get)
+    assert {name: entry.value for name, entry in found.items()} == {"LINE": "line", "A": "outside line before"}
+
+
 def test_an_entry_knows_its_place() -> None:
     entries = parse("# c\n A=1\nOUT\nB=$A", "a.env", lookup, Report())
     assert [(e.line, e.column, e.where) for e in entries.values()] == [
