@@ -385,6 +385,8 @@ class _Builder:
         return key.text.lower() if isinstance(key.value, bool) else key.text
 
     def to_merge(self, value: Node) -> list[Node]:
+        if value.tag:
+            self.report.problem(value, f"{value.tag} has no meaning behind '<<'", "it belongs before a key's value")
         sources = value.list if value.is_list else [value]
         for source in sources:
             if not source.is_map:

@@ -129,6 +129,9 @@ def test_other_tags_are_refused_and_where_tags_belong_is_said() -> None:
         "stack.yaml:1:4: a: unknown tag !merge; there are !reset and !override; or remove it"
     ]
     assert told("!reset a: 1") == ["stack.yaml:1:1: !reset stands before a key; it belongs before the value"]
+    assert told("<<: !reset {a: 1}") == [
+        "stack.yaml:1:5: [\"<<\"]: !reset has no meaning behind '<<'; it belongs before a key's value"
+    ]
     assert told("a: !!binary aGk=")[0].startswith("stack.yaml:1:4: a: unknown tag !!binary")
 
 
