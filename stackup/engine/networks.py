@@ -30,6 +30,11 @@ from stackup.spec.model import Service
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+
+def _gateway(network: NetworkRecord) -> str:
+    return network.network.gateway or ""
+
+
 _CROWD, _GATHER = 0.05, 0.008  # seconds: changes so close to the last ones wait so long for others
 _USED = "network.used"  # a fact: links or rules of this root may be in the kernel
 
@@ -81,7 +86,7 @@ class Networks:
             users = [s.service for s in desired.services.values() if key in s.service.networks]
             subnet = ipam.choose_subnet(taken, routed, addresses=sum(s.replicas + 1 for s in users))
         number = topology.free_number([n.bridge for n in known], self._host.id)
-        value = NetworkValue(name=wanted.name, number=number, subnet=subnet)
+        value = NetworkValue(name=wanted.name, number=number, subnet=subnet)  # for its link alone
         return NetworkRecord(
             name=wanted.name, stack=desired.stack, key=key, subnet=subnet, bridge=value.link(self._host.id),
             network=wanted.network,
@@ -128,9 +133,12 @@ class Networks:
             self._service_address(desired.stack, service, record)
             taken = self._records.ledger.values("address", record.name)
             if attachment.ipv4_address and service.replicas == 1:
-                address = ipam.static_address(record.subnet, attachment.ipv4_address, taken)
+                address = ipam.static_address(record.subnet, attachment.ipv4_address, taken, gateway=_gateway(record))
             else:
-                address = ipam.container_address(record.subnet, taken, self._released.get(record.name, ()))
+                address = ipam.container_address(
+                    record.subnet, taken, self._released.get(record.name, ()), within=record.network.ip_range,
+                    gateway=_gateway(record),
+                )  # fmt: skip
             self._records.ledger.take("address", record.name, address, container_id)
             found[key] = address
         return found
@@ -141,7 +149,10 @@ class Networks:
             lease.kind == "address" and lease.scope == network.name for lease in ledger.of(owner)
         ):
             released = self._released.get(network.name, ())
-            address = ipam.service_address(network.subnet, ledger.values("address", network.name), released)
+            address = ipam.service_address(
+                network.subnet, ledger.values("address", network.name), released, within=network.network.ip_range,
+                gateway=_gateway(network),
+            )  # fmt: skip
             ledger.take("address", network.name, address, owner)
 
     def given_back(self, record: ContainerRecord) -> None:

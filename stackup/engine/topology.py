@@ -18,7 +18,7 @@ from stackup.spec.model import Service
 def network_value(record: NetworkRecord, root_id: str, dns_port: int = 0) -> NetworkValue:
     return NetworkValue(
         name=record.name, number=number_of(record.bridge, root_id), subnet=record.subnet,
-        internal=record.network.internal, dns_port=dns_port,
+        internal=record.network.internal, dns_port=dns_port, chosen=record.network.gateway or "",
     )  # fmt: skip
 
 

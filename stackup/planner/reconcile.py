@@ -175,7 +175,7 @@ class _Reconciler:
         told = [
             line
             for line in differences(old, new, self.desired.places, f"network:{key}")
-            if line.startswith(("subnet ", "internal "))
+            if line.startswith(("subnet ", "ip_range ", "gateway ", "internal "))
         ]
         return "; ".join(told) or None
 

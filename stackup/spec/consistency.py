@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackup.spec.forms import Context
 from stackup.spec.layers import Copy, Template
-from stackup.spec.model import Healthcheck, Image, Path, Service, Stack
+from stackup.spec.model import Healthcheck, Image, Network, Path, Service, Stack
 from stackup.spec.nodes import shorten
 from stackup.spec.origins import Origins
 from stackup.spec.report import found
@@ -41,6 +41,8 @@ def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, S
     checks.published_once()
     checks.named_once()
     checks.volumes_named_once()
+    for network in stack.networks.values():
+        checks.addresses(network)
 
 
 class _Checks:
@@ -144,6 +146,9 @@ class _Checks:
             self.missing((*here, "networks", name), "network", name, self.stack.networks, "networks")
         elif address:
             self.static_address((*here, "networks", name, "ipv4_address"), address, network.subnet, name)
+            if address == network.gateway:
+                path = (*here, "networks", name, "ipv4_address")
+                self.problem(path, f"{address} is the gateway of the network '{name}'")
             if service.replicas > 1:
                 message = f"one address, but {service.replicas} replicas"
                 self.problem((*here, "networks", name, "ipv4_address"), message, "remove one of the two")
@@ -279,6 +284,27 @@ class _Checks:
             if name and taken.setdefault(name, service.name) != service.name:
                 path = ("services", service.name, "container_name")
                 self.problem(path, f"'{name}' is the name of services.{taken[name]}'s container already")
+
+    def addresses(self, network: Network) -> None:
+        """What of a network lies in its subnet."""
+        said = {"ip_range": network.ip_range, "gateway": network.gateway}
+        for key, value in said.items():
+            if not value or ":" in value or value == "host-gateway":  # told where it was read
+                continue
+            path = ("networks", network.name, key)
+            if network.subnet is None:
+                self.problem(path, f"the network '{network.name}' has no 'subnet'", f"give it one that holds {value}")
+                continue
+            import ipaddress
+
+            try:
+                inner, subnet = ipaddress.IPv4Network(value), ipaddress.IPv4Network(network.subnet)
+            except ValueError:
+                continue
+            if not inner.subnet_of(subnet):
+                self.problem(path, f"{value} is not in the subnet {subnet} of the network '{network.name}'")
+            elif key == "gateway" and inner[0] in (subnet.network_address, subnet.broadcast_address):
+                self.problem(path, f"{value} is no address that a machine can have in {subnet}")
 
     def volumes_named_once(self) -> None:
         taken: dict[str, str] = {}

@@ -172,6 +172,9 @@ def _mount(mount: VolumeMount) -> dict[str, Any]:
 def _network(network: Network) -> dict[str, Any]:
     found = _fields(network)
     del found["name"]
+    if network.ip_range or network.gateway:
+        keys = ("subnet", "ip_range", "gateway")
+        found["ipam"] = {"config": [{key: found.pop(key) for key in keys if key in found}]}
     return found
 
 

@@ -177,6 +177,20 @@ def subnet(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
+@reads({"type": "string", "pattern": "^[0-9.]+/[0-9]+$"})
+def address_range(node: Node, path: Path, reading: Reading) -> str | None:
+    import ipaddress
+
+    value: str = text(node, path, reading)
+    try:
+        ipaddress.IPv4Network(value)
+    except ValueError:
+        if value:
+            reading.report.problem(node, f"{shorten(value)!r} is no range of addresses", "as in '10.90.0.128/25'")
+        return None
+    return value
+
+
 _OCTAL = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(0o)?[0-7]{1,5}$"}]}
 
 

@@ -184,11 +184,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """`subnet` "10.89.3.0/24" or None: taken from the ledger. `internal`: no way out."""
+    """`subnet` "10.89.3.0/24" or None: taken from the ledger. `ip_range`: the part of it that addresses are taken from;
+    `gateway`: the bridge's own, None: the subnet's first. `internal`: no way out."""
 
     name: str
     internal: bool = False
     subnet: str | None = None
+    ip_range: str | None = None
+    gateway: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

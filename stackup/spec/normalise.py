@@ -176,7 +176,7 @@ def _image(node: Node, ctx: Context) -> Node:
 
 
 def _network(node: Node, ctx: Context) -> Node:
-    """`ipam.config[0].subnet` -> `subnet`."""
+    """`ipam.config[0].subnet` -> `subnet`, as `ip_range` and `gateway`."""
     if not node.is_map:
         return node
     made = node.made(dict(node.items))
@@ -187,8 +187,12 @@ def _network(node: Node, ctx: Context) -> Node:
             subnet = take(entry, "subnet")
             if index:
                 ctx.report.problem(entry, "a second subnet is not built yet")
-            elif subnet is not None:
+                continue
+            if subnet is not None:
                 _subnet(made, subnet, ctx)
+            for key in ("ip_range", "gateway"):
+                if (said := take(entry, key)) is not None:
+                    made.items[key] = said
         if not any(entry.items for entry in config.list):
             take(ipam, "config")
     driver = ipam.items.get("driver") if ipam is not None else None

@@ -58,7 +58,7 @@ OBEYED: Mapping[str, str] = {
     "services.*.volumes[].tmpfs": "size mode",
     "networks.*": "internal ipam labels",
     "networks.*.ipam": "config",
-    "networks.*.ipam.config[]": "subnet",
+    "networks.*.ipam.config[]": "subnet ip_range gateway",
     "volumes.*": "name external labels",
     "volumes.*.external": "name",
 }
@@ -170,8 +170,6 @@ WARNED: Mapping[str, Mapping[str, str]] = {
     "networks.*.ipam": {"driver": "stackup hands out the addresses", "options": "stackup hands out the addresses"},
     "networks.*.ipam.config[]": {
         "aux_addresses": "stackup hands out the addresses",
-        "gateway": "it is the first address of the subnet",
-        "ip_range": "addresses are taken from the whole subnet",
     },
 }
 

@@ -265,8 +265,6 @@ NETWORK: dict[str, Unheeded] = {
 IPAM: dict[str, Unheeded] = {"driver": Unheeded(text, ("", "default")), "options": Unheeded(_OPTIONS)}
 IPAM_CONFIG: dict[str, Unheeded] = {
     "aux_addresses": Unheeded(mapped(kinds.address)),
-    "gateway": Unheeded(kinds.address, _NONE),
-    "ip_range": Unheeded(text, _NONE),
 }
 VOLUME: dict[str, Unheeded] = {"driver": Unheeded(text, ("", "local")), "driver_opts": Unheeded(_OPTIONS)}
 TOP: dict[str, Unheeded] = {

@@ -281,15 +281,18 @@ SERVICE = Record(
 )  # fmt: skip
 
 IPAM_CONFIG = Record(
-    "ipam_config", dict, {}, place="networks.*.ipam.config[]", written={"subnet": kinds.subnet},
+    "ipam_config", dict, {}, place="networks.*.ipam.config[]",
+    written={"subnet": kinds.subnet, "ip_range": kinds.address_range, "gateway": kinds.ipv4},
     unheeded=unheeded.IPAM_CONFIG,
 )  # fmt: skip
 IPAM = Record(
     "ipam", dict, {"config": listed(IPAM_CONFIG)}, place="networks.*.ipam", unheeded=unheeded.IPAM
 )  # fmt: skip
 NETWORK = Record(
-    "network", Network, {"internal": boolean, "subnet": kinds.subnet, "labels": _LABELS, "ipam": IPAM},
-    place="networks.*", unheeded=unheeded.NETWORK, named=True, checked=("ipam",),
+    "network", Network,
+    {"internal": boolean, "subnet": kinds.subnet, "ip_range": kinds.address_range, "gateway": kinds.ipv4,
+     "labels": _LABELS, "ipam": IPAM},
+    place="networks.*", unheeded=unheeded.NETWORK, named=True, checked=("ipam",), made=("ip_range", "gateway"),
 )  # fmt: skip
 
 

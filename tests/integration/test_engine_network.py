@@ -80,6 +80,28 @@ def test_a_link_is_a_name_for_one_service_alone_and_is_made_and_lost_while_it_ru
     assert before == next(r["pid"] for r in project.rows() if r["service"] == "client")
 
 
+def test_a_network_with_a_gateway_and_a_range_of_its_own(project: Project) -> None:
+    ipam = "{subnet: 10.90.7.0/24, ip_range: 10.90.7.128/28, gateway: 10.90.7.254}"
+    text = (project.folder / "stack.yaml").read_text()
+    project.write(text + f"networks: {{default: {{ipam: {{config: [{ipam}]}}}}}}\n")
+    assert "delete network:default: subnet" in project("plan")
+    project("up")
+    assert project("plan").startswith("nothing to do")
+    addresses = sorted(a for r in project.rows() for a in r["addresses"])
+    assert addresses == ["10.90.7.128", "10.90.7.129", "10.90.7.130"]
+    assert "nameserver 10.90.7.254" in project("exec", "client", "cat", "/etc/resolv.conf")
+    assert _name(project, "client", "web") in ("10.90.7.142", "10.90.7.143")
+    eventually(lambda: _ask(project, "web") in _ids(project))
+    eventually(lambda: _from_host(project) in _ids(project))
+    project.kill(project.supervisor(), project.spawner())
+    assert project("plan").startswith("nothing to do")
+    assert _ask(project, "web") in _ids(project)
+    project.write(text + f"networks: {{default: {{ipam: {{config: [{ipam.replace('.254', '.1')}]}}}}}}\n")
+    assert "delete network:default: gateway 10.90.7.254 -> 10.90.7.1 (stack.yaml:" in project("plan")
+    project("up")
+    eventually(lambda: _ask(project, "web") in _ids(project))
+
+
 def _name(project: Project, asker: str, name: str) -> str:
     script = f"""import socket
 try: print(socket.gethostbyname('{name}'))

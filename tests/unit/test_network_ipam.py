@@ -59,6 +59,21 @@ def test_a_static_address_must_lie_in_the_subnet_and_be_free() -> None:
         ipam.static_address("10.89.0.0/24", "10.89.0.77", {"10.89.0.77"})
 
 
+def test_a_range_bounds_what_is_chosen_and_no_more() -> None:
+    subnet, within = "10.89.0.0/24", "10.89.0.252/30"
+    assert ipam.container_address(subnet, [], within=within) == "10.89.0.252"
+    assert ipam.service_address(subnet, [], within=within) == "10.89.0.254"
+    assert ipam.service_address(subnet, [], within=within, gateway="10.89.0.254") == "10.89.0.253"
+    assert ipam.container_address(subnet, [], within="10.89.0.0/30") == "10.89.0.2"
+    assert ipam.container_address(subnet, [], within="10.89.0.0/30", gateway="10.89.0.9") == "10.89.0.1"
+    full = ["10.89.0.252", "10.89.0.253"]
+    with pytest.raises(Conflict, match=r"left in 10\.89\.0\.252/30"):
+        ipam.container_address(subnet, full, ["10.89.0.7"], within=within, gateway="10.89.0.254")
+    assert ipam.static_address(subnet, "10.89.0.1", [], gateway="10.89.0.254") == "10.89.0.1"
+    with pytest.raises(BadInput, match="is reserved"):
+        ipam.static_address(subnet, "10.89.0.254", [], gateway="10.89.0.254")
+
+
 def test_kernel_names_fit_and_never_meet() -> None:
     names = [host_link("3fa9c1", a) for a in ("0.0.0.0", "10.89.0.2", "10.89.0.3", "255.255.255.255")]
     bridges = [NetworkValue(name="n", number=n, subnet="10.89.0.0/24").link("3fa9c1") for n in (0, 35, 36, 36**6 - 1)]

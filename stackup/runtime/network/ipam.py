@@ -1,8 +1,8 @@
 """Who gets which subnet and which address. Pure: what is taken goes in, a choice comes out; the ledger is the engine's.
 
-A subnet's first address is the gateway. Containers get addresses from below, services from above, so that a list of
-them reads well. An address that was given back is given out again last, oldest first: a client that still remembers it
-meets nobody rather than a stranger.
+A subnet's first address is the gateway, unless another one is chosen (`gateway`). Containers get addresses from below,
+services from above, so that a list of them reads well. An address that was given back is given out again last, oldest
+first: a client that still remembers it meets nobody rather than a stranger.
 """
 
 from __future__ import annotations
@@ -51,21 +51,25 @@ def check_subnet(subnet: str, taken: Iterable[str], routes: Iterable[str] = ()) 
     return str(chosen)
 
 
-def container_address(subnet: str, taken: Collection[str], released: Sequence[str] = ()) -> str:
+def container_address(
+    subnet: str, taken: Collection[str], released: Sequence[str] = (), *, within: str | None = None, gateway: str = ""
+) -> str:
     """The lowest address of the subnet that is free and was never used; else the one released longest ago.
 
-    `taken`: addresses in use, of containers and services; `released`: given back ones, oldest first. Raises Conflict
-    where the subnet is full.
+    `taken`: addresses in use, of containers and services; `released`: given back ones, oldest first; `within`: the part
+    of the subnet to take from. Raises Conflict where the subnet is full.
     """
-    return _choose(subnet, taken, released, downwards=False)
+    return _choose(subnet, taken, released, within, gateway, downwards=False)
 
 
-def service_address(subnet: str, taken: Collection[str], released: Sequence[str] = ()) -> str:
+def service_address(
+    subnet: str, taken: Collection[str], released: Sequence[str] = (), *, within: str | None = None, gateway: str = ""
+) -> str:
     """As `container_address`, from the top of the subnet."""
-    return _choose(subnet, taken, released, downwards=True)
+    return _choose(subnet, taken, released, within, gateway, downwards=True)
 
 
-def static_address(subnet: str, address: str, taken: Collection[str]) -> str:
+def static_address(subnet: str, address: str, taken: Collection[str], *, gateway: str = "") -> str:
     """An address that the user chose. BadInput where it is not one for containers, Conflict where it is taken."""
     network = ipaddress.IPv4Network(subnet)
     try:
@@ -74,24 +78,33 @@ def static_address(subnet: str, address: str, taken: Collection[str]) -> str:
         raise BadInput(f"{address!r} is no IPv4 address") from error
     if chosen not in network:
         raise BadInput(f"address {address} is not in the network's subnet {subnet}", hint="give the network a subnet")
-    reserved = (network.network_address, network.network_address + 1, network.broadcast_address)
-    if chosen in reserved:
+    if chosen in _reserved(network, gateway):
         raise BadInput(f"address {address} is reserved in {subnet}", hint="choose another address of the subnet")
     if str(chosen) in taken:
         raise Conflict(f"address {address} is taken", hint="choose another address of the subnet")
     return str(chosen)
 
 
-def _choose(subnet: str, taken: Collection[str], released: Sequence[str], *, downwards: bool) -> str:
+def _reserved(network: ipaddress.IPv4Network, gateway: str) -> tuple[ipaddress.IPv4Address, ...]:
+    own = ipaddress.IPv4Address(gateway) if gateway else network.network_address + 1
+    return network.network_address, own, network.broadcast_address
+
+
+def _choose(
+    subnet: str, taken: Collection[str], released: Sequence[str], within: str | None, gateway: str, *, downwards: bool
+) -> str:
     network = ipaddress.IPv4Network(subnet)
-    busy, used = frozenset(taken), frozenset(released)
-    first, last = int(network.network_address) + 2, int(network.broadcast_address) - 1
+    pool = ipaddress.IPv4Network(within) if within else network
+    busy = frozenset(taken) | {str(address) for address in _reserved(network, gateway)}
+    used = frozenset(released)
+    first, last = int(pool.network_address), int(pool.broadcast_address)
     numbers = range(last, first - 1, -1) if downwards else range(first, last + 1)
     for number in numbers:
         address = str(ipaddress.IPv4Address(number))
         if address not in busy and address not in used:
             return address
     for address in released:
-        if address not in busy and ipaddress.IPv4Address(address) in network:
+        if address not in busy and ipaddress.IPv4Address(address) in pool:
             return address
-    raise Conflict(f"no free address is left in {subnet}", hint="give the network a larger subnet")
+    hint = "give the network a larger ip_range" if within else "give the network a larger subnet"
+    raise Conflict(f"no free address is left in {pool}", hint=hint)

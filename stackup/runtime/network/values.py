@@ -27,18 +27,19 @@ GATEWAY_MAC = "02:73:74:61:63:6b"
 class NetworkValue:
     """A network. `name` as kept in the root (`guestbook_default`), `number` unique in the root (from the ledger, below
     36**6), `subnet` "10.89.3.0/24", `internal`: no way out. `dns_port`: the high port of its name server on `gateway`,
-    0 for none."""
+    0 for none. `chosen`: the bridge's own address, "" for the first of the subnet."""
 
     name: str
     number: int
     subnet: str
     internal: bool = False
     dns_port: int = 0
+    chosen: str = ""
 
     @property
     def gateway(self) -> str:
-        """The bridge's own address: the first of the subnet."""
-        return str(ipaddress.IPv4Network(self.subnet).network_address + 1)
+        """The bridge's own address."""
+        return self.chosen or str(ipaddress.IPv4Network(self.subnet).network_address + 1)
 
     def link(self, root_id: str) -> str:
         """The bridge's name: `su3fa9c1n0`."""
