@@ -8,7 +8,7 @@ import signal
 from .project import Project
 from .testhost import TestHost
 
-HOG = "a=xxxxxxxxxxxxxxxx; while :; do a=$a$a; done"
+HOG = "a=xxxxxxxxxxxxxxxx; while :; do a=$$a$$a; done"
 
 
 def test_a_service_past_its_memory_is_oom_killed_at_its_limit(host: TestHost) -> None:

@@ -24,7 +24,7 @@ services:
     image: tools
     network_mode: none
     restart: "%s"
-    command: [sh, -c, 'trap "exit 7" TERM; n=0; while true; do n=$((n+1)); echo "line $n"; sleep 0.02; done']
+    command: [sh, -c, 'trap "exit 7" TERM; n=0; while true; do n=$((n+1)); echo "line $$n"; sleep 0.02; done']
     stop_grace_period: 2s
 """
 

@@ -18,7 +18,7 @@ COUNTER = """
     command:
       - sh
       - -c
-      - 'n=0; while [ $n -lt 20000 ]; do echo line $n; n=$((n + 1)); done; echo end >&2; exec sleep infinity'
+      - 'n=0; while [ $$n -lt 20000 ]; do echo line $$n; n=$((n + 1)); done; echo end >&2; exec sleep infinity'
 """
 
 
@@ -62,8 +62,8 @@ def test_tail_since_and_one_service_choose(host: TestHost) -> None:
     project = Project(
         host,
         """
-  a: {image: tools, network_mode: none, command: [sh, -c, 'for n in 1 2 3; do echo a$n; done']}
-  b: {image: tools, network_mode: none, command: [sh, -c, 'for n in 1 2 3; do echo b$n; done']}
+  a: {image: tools, network_mode: none, command: [sh, -c, 'for n in 1 2 3; do echo a$$n; done']}
+  b: {image: tools, network_mode: none, command: [sh, -c, 'for n in 1 2 3; do echo b$$n; done']}
 """,
     )
     project.up()

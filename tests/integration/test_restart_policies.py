@@ -32,7 +32,7 @@ def test_each_quick_end_doubles_the_wait_and_a_restart_keeps_the_files(host: Tes
     image: tools
     network_mode: none
     restart: always
-    command: [sh, -c, 'n=$(cat /count 2>/dev/null || echo 0); echo $((n + 1)) >/count; echo start $n; exit 1']
+    command: [sh, -c, 'n=$(cat /count 2>/dev/null || echo 0); echo $((n + 1)) >/count; echo start $$n; exit 1']
 """,
     )
     project.up()
