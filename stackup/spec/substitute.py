@@ -145,6 +145,8 @@ class _Substitution:
     def places(self, node: Node, text: str, mentions: Sequence[Use | Wrong]) -> list[Place]:
         """Where mentions in `text` stand in the file. Where expressions changed the text, the same words are looked
         for in what was written."""
+        if not mentions:
+            return []
         from stackup.spec.written import places
 
         offsets = [mention.offset for mention in mentions]
