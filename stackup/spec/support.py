@@ -74,6 +74,7 @@ OURS: Mapping[str, str] = {
 # Obeyed keys of which some values are not: what is.
 NOTES: Mapping[str, Mapping[str, str]] = {
     "services.*": {
+        "mem_reservation": "as the container's own group has it: a soft limit in version 1, memory.low in version 2",
         "network_mode": "none, host and bridge",
         "oom_score_adj": "from 0 to 1000; below 0 is read as 0",
         "security_opt": "no-new-privileges, seccomp=unconfined, systempaths=unconfined; SELinux labels are ignored",
