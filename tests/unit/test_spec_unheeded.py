@@ -45,8 +45,15 @@ def test_they_have_their_places() -> None:
 
 
 def test_a_list_that_nothing_else_fills_is_made() -> None:
-    made = loaded("services: {web: {image: a}}\nnetworks: {default: {ipam: {config: [{gateway: 10.0.0.1}]}}}")
-    assert document(made)["networks"]["default"] == {"ipam": {"config": [{"gateway": "10.0.0.1"}]}}
+    made = loaded("services: {web: {image: a}}\nnetworks: {default: {ipam: {config: [{aux_addresses: {a: 10.0.0.1}}]}}}")
+    assert document(made)["networks"]["default"] == {"ipam": {"config": [{"aux_addresses": {"a": "10.0.0.1"}}]}}
+
+
+def test_what_has_no_effect_stands_beside_what_has() -> None:
+    said = "subnet: 10.0.0.0/24, gateway: 10.0.0.9, aux_addresses: {a: 10.0.0.1}"
+    made = loaded(f"services: {{web: {{image: a}}}}\nnetworks: {{default: {{ipam: {{config: [{{{said}}}]}}}}}}")
+    one = {"subnet": "10.0.0.0/24", "gateway": "10.0.0.9", "aux_addresses": {"a": "10.0.0.1"}}
+    assert document(made)["networks"]["default"] == {"ipam": {"config": [one]}}
 
 
 @pytest.mark.parametrize("key", [k for k, u in unheeded.SERVICE.items() if u.unless])
