@@ -68,6 +68,8 @@ class _Substitution:
 
     def node(self, node: Node, expressions: Callable[[Node], _Expressed]) -> Node:
         value = node.value
+        if node.tag == "!reset":  # what stands behind it does not count
+            return node
         if isinstance(value, str):
             expressed = "{" in value and self.known is not None and _EXPRESSION.search(value) is not None
             return self.scalar(node, expressions if expressed else None) if expressed or "$" in value else node

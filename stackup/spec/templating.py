@@ -91,7 +91,9 @@ class _Missing(jinja2.StrictUndefined):
         if isinstance(owner, Mapping):
             message = _Message(f"no '{name}' in the variables")
             there = f"there is {found([str(k) for k in owner])}" if owner else self.nothing
-            message.hint = did_you_mean(name, map(str, owner)) or there
+            longer = next((k for k in owner if str(k).startswith(f"{name}-")), None)
+            there = f"a name with '-' in it is written ['{longer}']" if longer else there
+            message.hint = there if longer else did_you_mean(name, map(str, owner)) or there
             return message
         message = _Message(f"no variable '{name}'" if not isinstance(owner, str | list) else f"no '{name}' in it")
         message.hint = f"write 'vars.{name}': {self.knows}"

@@ -33,6 +33,7 @@ VARS = """vars:
   list: [a, b]
   web: {tag: "1.0", deep: {er: $FOO}}
   items: mine
+  a-name: 1
   braces: "$${FOO} }"
 """
 
@@ -93,6 +94,11 @@ def test_expressions_belong_to_stack_files() -> None:
     assert value("'{{ vars.x }} {% $FOO'", "compose") == "{{ vars.x }} {% foo"
 
 
+def test_what_is_taken_away_is_not_read() -> None:
+    _, report = made("a: !reset ${1}\nb: !reset {c: '{{ x }}'}\nd: !override $FOO\n")
+    assert not report.failed
+
+
 def test_keys_stay() -> None:
     root, _ = made("$FOO: {'{{ vars.x }}': 1, '${FOO}': $FOO}\n")
     assert root.plain() == {"$FOO": {"{{ vars.x }}": 1, "${FOO}": "foo"}}
@@ -114,7 +120,7 @@ def test_sources_tell_where_a_value_came_from() -> None:
         Source("vars.web.tag", "stack.yaml:7"), Source("vars.web.deep.er", "stack.yaml:7"),
         Source("FOO", "the environment"), Source("GONE", None),
     )  # fmt: skip
-    assert root.items["b"].sources == (Source("{{ 1 + 1 }}", "stack.yaml:11"),)
+    assert root.items["b"].sources == (Source("{{ 1 + 1 }}", "stack.yaml:12"),)
     assert root.items["c"].sources == ()
     assert root.items["vars"].items["web"].items["deep"].items["er"].sources == (Source("FOO", "the environment"),)
 
@@ -132,12 +138,13 @@ def test_sources_tell_where_a_value_came_from() -> None:
         ("'{{ vars.x }} ${1}'", "1:18: '${1}' names"), ("'{{ vars.x | lower }} $FOO ${1}'", "1:31: '${1}' names"),
         # expressions
         ("'x {{ vars.web.tga }}'", "1:7: no 'tga' in vars.web; did you mean 'tag'?"),
-        ("'{{ vars.zzz }}'", "1:5: no 'zzz' in vars; there is braces, items, list, nothing, on, port, web, x"),
+        ("'{{ vars.zzz }}'", "1:5: no 'zzz' in vars; there is a-name, braces, items, list, nothing,"),
         ("'{{ vars.x.y }}'", "1:5: no 'y' in vars.x; vars.x is the text 'X'"),
         ("'{{ vars.list }}'", "1:5: vars.list is a list, not a text; as in {{ vars.x | join(' ') }}"),
         ("'{{ vars.web }}'", "1:5: vars.web is a mapping, not a text; name one of its keys"),
         ("'{{ vars.nothing }}'", "1:5: vars.nothing is nothing, not a text; give it a value"),
         ("'{{ x }}'", "1:5: no variable 'x'; write 'vars.x': 'vars' is the one name known here"),
+        ("'{{ vars.a-name }}'", "1:5: no 'a' in the variables; a name with '-' in it is written ['a-name']"),
         ("'{{ vars.x + }}'", "1:5: "), ("'{{ }}'", "1:5: expected an expression"),
         ("'{{ vars.x '", "1:5: unexpected end of template"),
         ("|\n  {{ 1 }}\n  {{ vars.gone + 1 }}\n", "3:3: no 'gone' in the variables"),
