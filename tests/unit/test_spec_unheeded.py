@@ -45,7 +45,7 @@ def test_they_have_their_places() -> None:
 
 
 def test_a_list_that_nothing_else_fills_is_made() -> None:
-    made = loaded("services: {web: {image: a}}\nnetworks: {default: {ipam: {config: [{aux_addresses: {a: 10.0.0.1}}]}}}")
+    made = loaded("services: {w: {image: a}}\nnetworks: {default: {ipam: {config: [{aux_addresses: {a: 10.0.0.1}}]}}}")
     assert document(made)["networks"]["default"] == {"ipam": {"config": [{"aux_addresses": {"a": "10.0.0.1"}}]}}
 
 
