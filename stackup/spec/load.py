@@ -131,8 +131,9 @@ def _stack(
     reading = Reading(report, origins)
     values = validate.validate(active, reading)
     values.pop("name", None)
-    for service, node in inactive.items():
-        validate.SERVICE(node, ("services", service), Reading(report, Origins()))
+    with report.without_warnings():
+        for service, node in inactive.items():
+            validate.SERVICE(node, ("services", service), Reading(report, Origins()))
     stack = Stack(name=name, folder=found.folder, file=found.files[0].path, inactive=off, **values)
     if not (stack.services or stack.images or off or report.failed):
         report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stackup.errors import Place, Problem, SpecErrors
@@ -95,6 +96,13 @@ class Report:
 
     def warn_plainly(self, message: str) -> None:
         self._warnings[message] = None
+
+    @contextmanager
+    def without_warnings(self) -> Iterator[None]:
+        """What is looked through only for mistakes: nobody is warned of what does not take part."""
+        before = dict(self._warnings)
+        yield
+        self._warnings = before
 
     @property
     def warnings(self) -> tuple[str, ...]:
