@@ -23,7 +23,7 @@ from stackup.spec.variables import Variables, not_utf_8
 from stackup.spec.vars import TEXTLESS, Vars, as_text, lossy_numbers, with_value
 
 if TYPE_CHECKING:
-    from stackup.spec.templating import Expressions
+    from stackup.spec.expressions import Expressions
 
 # Read here, because most expressions are no more than this and Jinja2 costs 57 ms: `{{ vars.web.port }}`, `{{ '{{' }}`
 _SIMPLE = re.compile(r"(?<!\{)\{\{ *(?:vars((?:\.[A-Za-z_][A-Za-z0-9_]*)+)|'(\{[{%])') *\}\}(?!\})")
@@ -221,7 +221,7 @@ class _Substitution:
     def jinja(self) -> Expressions:
         account = self.variables.account
         if account.expressions is None:
-            from stackup.spec.templating import Expressions
+            from stackup.spec.expressions import Expressions
 
             account.expressions = Expressions()
         return account.expressions

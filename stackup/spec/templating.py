@@ -1,5 +1,5 @@
-"""Jinja2 for `template` layers and for values of a stack file: sandboxed, strict about names, the same text for the
-same input, bounded.
+"""Jinja2 for `template` layers: sandboxed, strict about names, the same text for the same input, bounded. Values of a
+stack file are built upon it (expressions.py).
 
 Import this module where a template is at hand, not before: Jinja2 costs 57 ms.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 import jinja2.nodes
@@ -27,19 +27,23 @@ from stackup.spec.suggest import did_you_mean
 MAX_OUTPUT = 4 << 20
 MAX_WORK = 16 << 20  # characters made; a pass of a loop counts as 64, a call as 256
 _STEP = 64
-_CALL = 256
+CALL = 256
 _WIDE = 100_000  # the widest padding
 _BIG_NUMBER = 4096  # bits
 _MARKED_UP = 4096  # characters to look for addresses or tags in
 _WIDTHS = re.compile(r"\*|[0-9]{6}")
 
 
-class _TooMuch(Exception):
+class TooMuch(Exception):
     pass
 
 
-class _NoText(Exception):
+class NoText(Exception):
     pass
+
+
+class Refused(Exception):
+    """What a value of a stack file does not take."""
 
 
 class _Meter:
@@ -49,7 +53,7 @@ class _Meter:
     def pay(self, amount: int) -> None:
         self.left -= amount
         if self.left < 0:
-            raise _TooMuch
+            raise TooMuch
 
     def result(self, value: Any) -> Any:
         """Pay for what an operation made."""
@@ -77,7 +81,7 @@ class _Message(str):
     hint: str | None = None
 
 
-class _Missing(jinja2.StrictUndefined):
+class Missing(jinja2.StrictUndefined):
     """A name that is not there: says which, and what there is."""
 
     nothing = "the layer gives it no 'vars'"
@@ -98,11 +102,6 @@ class _Missing(jinja2.StrictUndefined):
         message = _Message(f"no variable '{name}'" if not isinstance(owner, str | list) else f"no '{name}' in it")
         message.hint = f"write 'vars.{name}': {self.knows}"
         return message
-
-
-class _MissingInValue(_Missing):
-    nothing = "write it under 'vars:', or say --set NAME=VALUE"
-    knows = "'vars' is the one name known here"
 
 
 def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> jinja2.nodes.Template:
@@ -127,12 +126,12 @@ def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> ji
     return tree
 
 
-class _Environment(jinja2.sandbox.SandboxedEnvironment):
+class Environment(jinja2.sandbox.SandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
     def __init__(self) -> None:
         super().__init__(
-            undefined=_Missing, keep_trailing_newline=True, finalize=self._finalize, loader=jinja2.DictLoader({})
+            undefined=Missing, keep_trailing_newline=True, finalize=self._finalize, loader=jinja2.DictLoader({})
         )
         self.meter = _Meter()
         for name in ("lipsum",):  # random
@@ -172,7 +171,7 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
 
     def _finalize(self, value: Any) -> Any:
         if value is not None and not isinstance(value, str | int | float | list | tuple | dict | jinja2.Undefined):
-            raise _NoText(f"a {type(value).__name__}")  # its text would hold an address in memory
+            raise NoText(f"a {type(value).__name__}")  # its text would hold an address in memory
         text = value if isinstance(value, str | jinja2.Undefined) else str(value)
         if isinstance(text, str):
             self.meter.pay(len(text))
@@ -191,18 +190,18 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         """What multiplies: paddings, `join`, `replace`, format strings."""
         values = (*arguments, *named.values())
         if any(isinstance(v, int) and abs(v) > _WIDE for v in values[1:]):
-            raise _TooMuch
+            raise TooMuch
         texts = [v for v in values if isinstance(v, str)]
         if name in ("urlize", "striptags") and len(texts[0] if texts else "") > _MARKED_UP:
-            raise _TooMuch  # they take a time that grows with the square
+            raise TooMuch  # they take a time that grows with the square
         if name in ("format", "format_map") and any(_WIDTHS.search(t) for t in texts[:1]):
-            raise _TooMuch
+            raise TooMuch
         if name in ("replace", "join", "indent", "wordwrap", "translate") and texts:
             lists = [len(v) for v in values if isinstance(v, list | tuple | dict)]
             self.meter.pay(max(len(t) for t in texts) * max([len(texts[0]), *lists]) // 16)
 
     def call(self, context: Any, function: Any, *arguments: Any, **named: Any) -> Any:
-        self.meter.pay(_CALL)
+        self.meter.pay(CALL)
         owner = getattr(getattr(function, "__wrapped__", function), "__self__", None)
         self.meter.weigh(owner, *arguments)
         if isinstance(owner, str | bytes):
@@ -213,14 +212,14 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             self._refuse_wide("format", (left,), {})
         elif operator == "**" and isinstance(right, int) and (right > 1000 or _bits(left) * right > _BIG_NUMBER):
-            raise _TooMuch
+            raise TooMuch
         elif operator == "*":
             sizes = [len(v) for v in (left, right) if isinstance(v, str | list | tuple)]
             factors = [v for v in (left, right) if isinstance(v, int)]
             if sizes and factors:
                 self.meter.pay(max(sizes[0] * factors[0], 0))
             elif _bits(left) + _bits(right) > _BIG_NUMBER:
-                raise _TooMuch
+                raise TooMuch
         return self.meter.result(super().call_binop(context, operator, left, right))
 
 
@@ -234,13 +233,13 @@ def render(text: str, variables: Mapping[str, Any], name: str) -> str:
     Raises BadInput naming file and line: bad syntax, a variable that is not there, something the sandbox refuses, more
     than MAX_OUTPUT characters, or more work than a template should need.
     """
-    environment = _Environment()
+    environment = Environment()
     try:
         parts, length = [], 0
         for part in environment.from_string(text).generate(vars=dict(variables)):
             length += len(part)
             if length > MAX_OUTPUT:
-                raise _TooMuch
+                raise TooMuch
             parts.append(part)
         return "".join(parts)
     except Exception as error:  # a template can raise anything a Python expression can
@@ -248,11 +247,11 @@ def render(text: str, variables: Mapping[str, Any], name: str) -> str:
 
 
 def _told(error: Exception, name: str) -> BadInput:
-    line, message, hint = _explained(error)
+    line, message, hint = explained(error)
     return BadInput(f"{name}:{line}: {message}", hint=hint, place=Place(name, line))
 
 
-def _explained(error: Exception, what: str = "a template") -> tuple[int, str, str | None]:
+def explained(error: Exception, what: str = "a template") -> tuple[int, str, str | None]:
     """Line, message and hint."""
     hint = None
     line = _line(error)
@@ -266,13 +265,13 @@ def _explained(error: Exception, what: str = "a template") -> tuple[int, str, st
         message = message[:1].lower() + message[1:]
     elif isinstance(error, SecurityError):
         message, hint = f"not allowed in {what}: {str(error).rstrip('.')}", f"{what} only sees 'vars'"
-    elif isinstance(error, _TooMuch | MemoryError | RecursionError | OverflowError):
+    elif isinstance(error, TooMuch | MemoryError | RecursionError | OverflowError):
         message = f"the {what.split()[-1]} makes too much or runs too long"
         hint = "does a loop or a number grow without end?"
-    elif isinstance(error, _Refused):
+    elif isinstance(error, Refused):
         message = "a value takes {{ }}, {% if %}, {% for %} and {% set x = ... %}"
         hint = "what is more belongs into a file, with a layer 'template'"
-    elif isinstance(error, _NoText):
+    elif isinstance(error, NoText):
         message = f"{error.args[0]} has no text"
         hint = error.args[1] if error.args[1:] else "add '| list' or '| join', or call it"
     else:
@@ -288,131 +287,3 @@ def _line(error: BaseException) -> int:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
-
-
-# --- expressions in the values of a stack file
-
-_CAPTURES = (  # what makes a text out of text around it, that is still to be searched for `${}`
-    jinja2.nodes.AssignBlock, jinja2.nodes.FilterBlock, jinja2.nodes.Macro, jinja2.nodes.CallBlock, jinja2.nodes.Block,
-    jinja2.nodes.Include, jinja2.nodes.Import, jinja2.nodes.FromImport, jinja2.nodes.Extends,
-)  # fmt: skip
-_COMPILED = 64  # a character of an expression, in the meter's units: Jinja2 and Python compile it
-_OPENED = re.compile(r"\{[{%]")
-_RETURN = "\ud802"  # stands for a carriage return, which Jinja2 would make a line feed
-
-
-class Expressed(NamedTuple):
-    """A text with a token (U+D800, a number, U+D801) where an expression stood, and what the tokens stand for.
-
-    `used`: the parts of `vars` that the expressions name. `message` is what went wrong, in `line` of the text.
-    """
-
-    text: str = ""
-    values: list[str] = []
-    used: list[tuple[str, ...]] = []
-    message: str | None = None
-    hint: str | None = None
-    line: int = 1
-
-
-class _Refused(Exception):
-    pass
-
-
-class _InValues(_Environment):
-    def __init__(self) -> None:
-        super().__init__()
-        self.undefined = _MissingInValue
-        self.comment_start_string, self.comment_end_string = "\ud803", "\ud804"  # none: `${#list}` is a shell's
-        self.values: list[str] = []
-
-    def _finalize(self, value: Any) -> Any:
-        from stackup.spec.vars import TEXTLESS, as_text
-
-        if isinstance(value, jinja2.Undefined):
-            return value
-        text, what = as_text(value)
-        if text is None:
-            raise _NoText(what, *([TEXTLESS[what]] if what in TEXTLESS else []))
-        self.meter.pay(len(text))
-        self.values.append(text)
-        return f"\ud800{len(self.values) - 1}\ud801"
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Nothing here changes what the next value sees."""
-        return super().is_safe_attribute(obj, attr, value) and not jinja2.sandbox.modifies_known_mutable(obj, attr)
-
-
-class Expressions:
-    """The expressions of all files of a stack; one account pays for them."""
-
-    def __init__(self) -> None:
-        self._environment = _InValues()
-        self._known: dict[tuple[str, int], tuple[Expressed, Mapping[str, Any]]] = {}
-
-    def expressed(self, text: str, variables: Mapping[str, Any]) -> Expressed:
-        """`text` with its expressions evaluated, `vars` = `variables`, which do not change; never raises."""
-        key = (text, id(variables))
-        if key not in self._known:
-            self._known[key] = (self._evaluated(text, variables), variables)
-        return self._known[key][0]
-
-    def _evaluated(self, text: str, variables: Mapping[str, Any]) -> Expressed:
-        environment = self._environment
-        environment.values = []
-        try:
-            environment.meter.pay(_CALL + _COMPILED * _expressed_length(text))
-            tree = environment.parse(text.replace("\r", _RETURN))
-            _refuse_captures(tree)
-            code = environment.compile(tree)
-            template = environment.template_class.from_code(environment, code, environment.make_globals(None))
-            made = template.render(vars=variables)
-            environment.meter.pay(len(made))
-        except Exception as error:  # an expression can raise anything a Python expression can
-            line, message, hint = _explained(error, "an expression")
-            return Expressed(message=message, hint=hint, line=line)
-        return Expressed(made.replace(_RETURN, "\r"), environment.values, _used(tree, variables))
-
-
-def _expressed_length(text: str) -> int:
-    """How many characters stand in `{{ }}` and `{% %}`, about."""
-    length, position = 0, 0
-    while opened := _OPENED.search(text, position):
-        end = text.find("}}" if opened[0] == "{{" else "%}", opened.end())
-        position = len(text) if end < 0 else end
-        length += position - opened.start()
-    return length
-
-
-def _refuse_captures(tree: jinja2.nodes.Template) -> None:
-    if next(tree.find_all(_CAPTURES), None) or any(loop.recursive for loop in tree.find_all(jinja2.nodes.For)):
-        raise _Refused
-
-
-def _used(tree: jinja2.nodes.Template, variables: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """`vars.a.b` and `vars['a']` in a template, as far as they lead to something."""
-    chains: dict[tuple[str, ...], None] = {}
-    for node in tree.find_all((jinja2.nodes.Getattr, jinja2.nodes.Getitem)):
-        chain = _chain(node)
-        value: Any = variables
-        for index, key in enumerate(chain):
-            if not isinstance(value, Mapping) or key not in value:
-                chain = chain[:index]
-                break
-            value = value[key]
-        if chain:
-            chains[chain] = None
-    return [chain for chain in chains if not any(o != chain and o[: len(chain)] == chain for o in chains)]
-
-
-def _chain(node: jinja2.nodes.Node) -> tuple[str, ...]:
-    keys: list[str] = []
-    while isinstance(node, jinja2.nodes.Getattr | jinja2.nodes.Getitem):
-        if isinstance(node, jinja2.nodes.Getattr):
-            keys.append(node.attr)
-        elif isinstance(node.arg, jinja2.nodes.Const) and isinstance(node.arg.value, str):
-            keys.append(node.arg.value)
-        else:
-            keys.clear()
-        node = node.node
-    return tuple(reversed(keys)) if isinstance(node, jinja2.nodes.Name) and node.name == "vars" else ()

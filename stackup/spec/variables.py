@@ -15,9 +15,9 @@ from stackup.spec.discover import File
 from stackup.spec.report import Report
 
 if TYPE_CHECKING:
+    from stackup.spec.expressions import Expressions
     from stackup.spec.interpolate import Use
     from stackup.spec.sources import Variable
-    from stackup.spec.templating import Expressions
 
 ENVIRONMENT = "the environment"
 MAX_MADE = 16 << 20  # characters that all texts of a stack may become by their variables

@@ -35,7 +35,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "typer": ("cli",),
     "rich": ("cli.render",),
     "yaml": ("spec",),
-    "jinja2": ("builder.layers", "spec.templating"),
+    "jinja2": ("builder.layers", "spec.templating", "spec.expressions"),
     "elftools": ("builder.layers",),
     "dnslib": ("runtime.network",),
 }
