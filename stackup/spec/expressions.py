@@ -59,7 +59,7 @@ class _InValues(Environment):
         if text is None:
             raise NoText(what, *([TEXTLESS[what]] if what in TEXTLESS else []))
         self.meter.pay(len(text))
-        self.values.append(text)
+        self.values.append(text.replace(_RETURN, "\r"))
         return f"\ud800{len(self.values) - 1}\ud801"
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:

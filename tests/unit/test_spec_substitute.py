@@ -82,6 +82,7 @@ def problem(text: str) -> str:
         ("'{% set y = vars.x ~ 1 %}{{ y }}'", "X1"), ("'{{ \"{{\" }}{{ \"$FOO\" }}'", "{{$FOO"),
         ("'{% raw %}{{ $FOO }}{% endraw %}'", "{{ foo }}"), ("'{# $FOO #}{{ 1 }}'", "{# foo #}1"),
         ("\"{{ 1 }}\\r\\n\\r{{ vars.x }}\\n\"", "1\r\n\rX\n"), ("'{{ vars.nothing or \"\" }}'", ""),
+        ("\"{{ 'a\\r' ~ 1 }}\"", "a\r1"),
         ("'{{ vars.gone | default(\"d\") }}'", "d"), ("'{{ not vars.on }}'", "false"),
         ("|\n  a {{ vars.x }}\n  b $FOO\n", "a X\nb foo\n"),
     ],
