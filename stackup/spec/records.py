@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from stackup.spec import support
 from stackup.spec.model import Path
 from stackup.spec.nodes import Node
-from stackup.spec.readers import AnyReader, Reading, expected, names, plain
+from stackup.spec.readers import AnyReader, Reading, expected, names
 from stackup.spec.report import found
 from stackup.spec.suggest import did_you_mean
 
-
-class Unheeded(NamedTuple):
-    """A key that is not obeyed. Its type is checked all the same; `unless`: values that stackup follows anyway."""
-
-    reader: AnyReader = plain
-    unless: tuple[Any, ...] = ()
+if TYPE_CHECKING:
+    from stackup.spec.unheeded import Unheeded
 
 
 @dataclass(eq=False, repr=False, slots=True)  # a millisecond less than all that a dataclass can do
@@ -27,9 +22,8 @@ class Record:
 
     `name` is what descriptions and the schema call it, `place` where it stands in the table of statuses. `fields`:
     canonical key -> reader; keys equal the dataclass's fields. `written`: keys that a file may have here and that
-    `canonical` and `normalise` take away; `made`: keys that only they make. `unheeded`: keys that are warned or
-    rejected, as `support` says. `required` must be there, unless one of `excused` is. `words`: other tools' words ->
-    hint. `x-*` is left alone.
+    `canonical` and `normalise` take away; `made`: keys that only they make. `required` must be there, unless one of
+    `excused` is. `words`: other tools' words -> hint. `x-*` is left alone.
     """
 
     name: str
@@ -40,7 +34,6 @@ class Record:
     place: str = ""
     written: Mapping[str, AnyReader] = field(default_factory=dict)
     made: tuple[str, ...] = ()
-    unheeded: Mapping[str, Unheeded] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     excused: tuple[str, ...] = ()
     named: bool = False  # the record carries the key it stands under as `name`
@@ -88,12 +81,19 @@ class Record:
         """The keys that are obeyed."""
         return (*(key for key in self.fields if key not in self.made), *self.written)
 
+    @property
+    def unheeded(self) -> Mapping[str, Unheeded]:
+        """The keys that are warned or rejected, as `support` says."""
+        from stackup.spec import unheeded  # only for the files that hold such a key
+
+        return unheeded.KEYS.get(self.name, {})
+
     def _other(self, key: str, child: Node, path: Path, reading: Reading) -> str | None:
         """A key that is not obeyed, or not known; the hint that was given."""
+        if key.startswith("x-"):
+            return None
         if (unheeded := self.unheeded.get(key)) is not None:
             self._unheeded(key, unheeded, child, (*path, key), reading)
-            return None
-        if key.startswith("x-"):
             return None
         known = self.known
         near = did_you_mean(key, known) if key.lower() in known else self.words.get(key.lower())
@@ -104,6 +104,8 @@ class Record:
         return hint
 
     def _unheeded(self, key: str, unheeded: Unheeded, child: Node, path: Path, reading: Reading) -> None:
+        from stackup.spec import support  # as above
+
         if child.value is None:
             return
         value = unheeded.reader.read(child, path, reading)

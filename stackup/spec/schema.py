@@ -11,7 +11,8 @@ from typing import Any
 
 from stackup.spec import descriptions, support, validate
 from stackup.spec.readers import Reader
-from stackup.spec.records import Record, Unheeded
+from stackup.spec.records import Record
+from stackup.spec.unheeded import Unheeded
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _VARIABLE = {"$ref": "#/definitions/variable"}

@@ -3,8 +3,8 @@ printed by `config` as it is; no place below such a key warns again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from stackup.spec import kinds, units
 from stackup.spec.model import Path
@@ -23,6 +23,7 @@ from stackup.spec.readers import (
     mapped,
     matching,
     nullable,
+    plain,
     reads,
     real,
     size,
@@ -30,7 +31,14 @@ from stackup.spec.readers import (
     words,
     written,
 )
-from stackup.spec.records import Record, Unheeded
+from stackup.spec.records import Record
+
+
+class Unheeded(NamedTuple):
+    """A key that is not obeyed. Its type is checked all the same; `unless`: values that stackup follows anyway."""
+
+    reader: AnyReader = plain
+    unless: tuple[Any, ...] = ()
 
 
 def _kept(reader: Reader, write: Callable[[Any], str]) -> Reader:
@@ -273,3 +281,10 @@ TOP: dict[str, Unheeded] = {
     "configs": Unheeded(mapped(CONFIG_FILE)),
     "models": Unheeded(mapped(MODEL)),
 }
+
+# By the names of the records in `validate` where such a key may stand.
+KEYS: Mapping[str, Mapping[str, Unheeded]] = {
+    "stack": TOP, "service": SERVICE, "deploy": DEPLOY, "reservations": RESERVATIONS, "attachment": ATTACHMENT,
+    "port": PORT, "mount": MOUNT, "bind": BIND, "volume_mount": VOLUME_MOUNT, "network": NETWORK, "ipam": IPAM,
+    "ipam_config": IPAM_CONFIG, "volume": VOLUME,
+}  # fmt: skip

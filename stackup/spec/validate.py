@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackup.spec import hints, kinds, unheeded
+from stackup.spec import hints, kinds
 from stackup.spec.layers import Copy, File, HostPrograms, Layer, Run, Template
 from stackup.spec.model import (
     Attachment,
@@ -182,13 +182,11 @@ PORT = Record(
     "port", Port,
     {"target": _PORT_NUMBER, "published": written(integer(0, 65535, what="a port"), TEXT),
      "protocol": choice("tcp", "udp", what="protocol", not_built={"sctp": "write tcp or udp"}), "host_ip": text},
-    "a port", ("target",), "services.*.ports[]", placeholders={"target": 1}, unheeded=unheeded.PORT,
+    "a port", ("target",), "services.*.ports[]", placeholders={"target": 1},
     words={"host": "the key is 'published'", "container": "the key is 'target'"},
 )  # fmt: skip
-BIND = Record("bind", dict, {}, place="services.*.volumes[].bind", written={"create_host_path": boolean},
-              unheeded=unheeded.BIND)  # fmt: skip
-VOLUME_MOUNT = Record("volume_mount", dict, {}, place="services.*.volumes[].volume", written={"nocopy": boolean},
-                      unheeded=unheeded.VOLUME_MOUNT)  # fmt: skip
+BIND = Record("bind", dict, {}, place="services.*.volumes[].bind", written={"create_host_path": boolean})
+VOLUME_MOUNT = Record("volume_mount", dict, {}, place="services.*.volumes[].volume", written={"nocopy": boolean})
 TMPFS = Record("tmpfs", dict, {}, place="services.*.volumes[].tmpfs",
                written={"size": size, "mode": kinds.tmpfs_mode})  # fmt: skip
 MOUNT = Record(
@@ -199,7 +197,7 @@ MOUNT = Record(
      "size": size, "mode": kinds.tmpfs_mode, "bind": BIND, "volume": VOLUME_MOUNT, "tmpfs": TMPFS},
     "a volume", ("type", "target"), "services.*.volumes[]", made=("nocopy", "create_host_path", "size", "mode"),
     words={"src": "the key is 'source'", "dst": "the key is 'target'", "ro": "the key is 'read_only'"},
-    unheeded=unheeded.MOUNT, checked=("bind", "volume", "tmpfs"),
+    checked=("bind", "volume", "tmpfs"),
 )  # fmt: skip
 RESTART = Record(
     "restart_policy", Restart,
@@ -210,7 +208,7 @@ RESTART = Record(
 )  # fmt: skip
 ATTACHMENT = Record(
     "attachment", Attachment, {"aliases": listed(_HOSTNAME), "ipv4_address": kinds.ipv4},
-    place="services.*.networks.*", unheeded=unheeded.ATTACHMENT,
+    place="services.*.networks.*",
 )  # fmt: skip
 ULIMIT = Record(
     "ulimit", Ulimit, {"soft": integer(-1), "hard": integer(-1)}, "a number, or soft and hard", ("soft", "hard"),
@@ -222,13 +220,13 @@ LIMITS = Record(
 )  # fmt: skip
 RESERVATIONS = Record(
     "reservations", dict, {}, place="services.*.deploy.resources.reservations",
-    written={"memory": kinds.reservation}, unheeded=unheeded.RESERVATIONS,
+    written={"memory": kinds.reservation},
 )  # fmt: skip
 DEPLOY_RESOURCES = Record(
     "deploy_resources", dict, {"limits": LIMITS, "reservations": RESERVATIONS}, place="services.*.deploy.resources"
 )
 DEPLOY = Record(
-    "deploy", dict, {"resources": DEPLOY_RESOURCES}, place="services.*.deploy", unheeded=unheeded.DEPLOY,
+    "deploy", dict, {"resources": DEPLOY_RESOURCES}, place="services.*.deploy",
     written={"replicas": integer(0, 10_000), "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
              "restart_policy": RESTART},
 )  # fmt: skip
@@ -276,23 +274,20 @@ SERVICE = Record(
     "a mapping with 'image'", ("image",), "services.*", excused=("build", "provider"),
     written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": cores, "pids_limit": kinds.pids,
              "tmpfs": _TEXT_OR_LIST},
-    made=("endpoint_mode",), unheeded=unheeded.SERVICE, words=hints.SERVICE_WORDS, named=True,
+    made=("endpoint_mode",), words=hints.SERVICE_WORDS, named=True,
     checked=("deploy", "env_file", "label_file", "extends", "volumes_from", "profiles"),
 )  # fmt: skip
 
 IPAM_CONFIG = Record(
     "ipam_config", dict, {}, place="networks.*.ipam.config[]",
     written={"subnet": kinds.subnet, "ip_range": kinds.address_range, "gateway": kinds.ipv4},
-    unheeded=unheeded.IPAM_CONFIG,
 )  # fmt: skip
-IPAM = Record(
-    "ipam", dict, {"config": listed(IPAM_CONFIG)}, place="networks.*.ipam", unheeded=unheeded.IPAM
-)  # fmt: skip
+IPAM = Record("ipam", dict, {"config": listed(IPAM_CONFIG)}, place="networks.*.ipam")
 NETWORK = Record(
     "network", Network,
     {"internal": boolean, "subnet": kinds.subnet, "ip_range": kinds.address_range, "gateway": kinds.ipv4,
      "labels": _LABELS, "ipam": IPAM},
-    place="networks.*", unheeded=unheeded.NETWORK, named=True, checked=("ipam",), made=("ip_range", "gateway"),
+    place="networks.*", named=True, checked=("ipam",), made=("ip_range", "gateway"),
 )  # fmt: skip
 
 
@@ -310,7 +305,7 @@ VOLUME = Record(
     "volume", _volume, {"external": _EXTERNAL, "name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "name of a volume",
                                                                 "letters, digits and _ . - after the first"),
                         "labels": _LABELS},
-    place="volumes.*", unheeded=unheeded.VOLUME, named=True, stored={"name": "given"},
+    place="volumes.*", named=True, stored={"name": "given"},
 )  # fmt: skip
 INCLUDE = Record(
     "include", _only_checked, {"path": _TEXT_OR_LIST, "project_directory": text, "env_file": _TEXT_OR_LIST},
@@ -325,7 +320,7 @@ TOP = Record(
      "services": mapped(SERVICE, keys=KEY, what="name of a service", hint=KEY_HINT),
      "networks": mapped(written(NETWORK, _EMPTY), keys=KEY, what="name of a network", hint=KEY_HINT),
      "volumes": mapped(written(VOLUME, _EMPTY), keys=KEY, what="name of a volume", hint=KEY_HINT)},
-    "a mapping with 'services'", unheeded=unheeded.TOP, checked=("include", "vars"),
+    "a mapping with 'services'", checked=("include", "vars"),
     words={"service": "the key is 'services'", "image": "the key is 'images'", "volume": "the key is 'volumes'"},
 )  # fmt: skip
 

@@ -12,7 +12,6 @@ from stackup.spec import annotate, support, unheeded
 from stackup.spec.dump import document, dump
 from stackup.spec.load import load_text
 from stackup.spec.model import Loaded
-from stackup.spec.records import Unheeded
 
 
 def loaded(text: str) -> Loaded:
@@ -139,7 +138,7 @@ PLACES = {
 TABLES = {
     name: table
     for name, table in vars(unheeded).items()
-    if isinstance(table, dict) and table and all(isinstance(u, Unheeded) for u in table.values())
+    if isinstance(table, dict) and table and all(isinstance(u, unheeded.Unheeded) for u in table.values())
 }
 
 
