@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from stackup.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

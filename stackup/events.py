@@ -7,8 +7,10 @@ dict of `to_plain`. A `resource` is an address: `image:web`, `network:default`, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar, Protocol
+
+from stackup.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True)

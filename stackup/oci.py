@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from stackup.classes import dataclass
 
 Json = Any  # a JSON value; the OCI documents are open-ended
 Document = dict[str, Json]

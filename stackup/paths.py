@@ -25,8 +25,8 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import Conflict, Damaged, KernelError, StackupError, Unsupported
 
 FORMAT = 1

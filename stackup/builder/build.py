@@ -7,7 +7,7 @@ import errno
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from stackup import oci
 from stackup.builder import cache, imageconfig, steps
@@ -18,6 +18,7 @@ from stackup.builder.runner import StepRunner as StepRunner
 from stackup.builder.steps import Sources, Workbench
 from stackup.builder.store import blobs, trees
 from stackup.builder.store.graph import Graph, ImageRow, open_graph, reading
+from stackup.classes import dataclass
 from stackup.errors import BadInput, KernelError, NotFound, Place, StackupError
 from stackup.events import Done, Failed, Output, Reporter, Skipped, Started, Warned, ignore
 from stackup.paths import Host

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from stackup import oci
 from stackup.builder import inputs
 from stackup.builder.inputs import Inputs
 from stackup.builder.store.graph import Graph, StepRow
+from stackup.classes import dataclass
 
 FORMAT = 1  # raise it when the same key would make another layer than before: older records are then ignored
 SCRATCH = "scratch"  # stands for the chain ID of no layers

@@ -14,8 +14,8 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import Damaged, StackupError
 
 DEFAULT_EPOCH = 315532800

@@ -11,13 +11,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from stackup.builder import changeset
 from stackup.builder.changeset import Digested, Ids
 from stackup.builder.inputs import Changed, Identity
 from stackup.builder.view import Parts
+from stackup.classes import dataclass
 from stackup.errors import KernelError
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

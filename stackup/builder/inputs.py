@@ -11,10 +11,10 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from stackup.builder.store.graph import Graph
+from stackup.classes import dataclass
 from stackup.errors import BadInput, KernelError, StackupError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from stackup import oci
 from stackup.builder import changeset, draft, snapshotter
@@ -15,6 +14,7 @@ from stackup.builder.layers import copy, file, host, run, template
 from stackup.builder.runner import StepRunner
 from stackup.builder.store.graph import Graph
 from stackup.builder.view import View
+from stackup.classes import dataclass
 from stackup.paths import Host
 from stackup.spec.layers import Copy, File, HostPrograms, Layer, Run, Template
 

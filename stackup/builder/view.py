@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stackup.builder import changeset
+from stackup.classes import dataclass
 from stackup.errors import BadInput
 
 Parts = tuple[str, ...]

@@ -7,12 +7,12 @@ the stack that the globals before the verb name: `stackup config --services`, `c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from typer._click.core import Command, Context, Parameter
 from typer.core import TyperGroup
 
+from stackup.classes import dataclass
 from stackup.cli.settings import GLOBALS
 
 Shell = Literal["bash", "zsh", "fish"]

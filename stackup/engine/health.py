@@ -12,9 +12,10 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from stackup.classes import dataclass
 from stackup.engine.records import CheckResult
 from stackup.errors import StackupError
 from stackup.oci import Document

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Literal
 
+from stackup.classes import dataclass
 from stackup.db import Database
 from stackup.errors import Conflict
 from stackup.runtime import idmap

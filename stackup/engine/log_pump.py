@@ -13,8 +13,8 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.engine.log_files import ENDED, ENTRY, STREAMS, Entry, Stream, index_path, recover, segment_path, segments
 from stackup.errors import KernelError
 

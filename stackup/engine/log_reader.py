@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.engine.log_files import (
     ENDED,
     ENTRY,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import StackupError
 from stackup.oci import Document
 from stackup.runtime.idmap import IdMap

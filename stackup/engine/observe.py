@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from stackup.classes import dataclass
 from stackup.engine import identity, limits, processes
 from stackup.engine.ends import UNSEEN
 from stackup.engine.records import ContainerRecord, NetworkRecord, Records

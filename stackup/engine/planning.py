@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stackup import paths
+from stackup.classes import dataclass
 from stackup.engine import client, generations, notes, observe
 from stackup.engine import records as state
 from stackup.engine.client import Client, Lost

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypedDict
 
+from stackup.classes import dataclass
 from stackup.planner.desired import Desired
 from stackup.planner.observed import Health
 from stackup.spec.model import Network, Service

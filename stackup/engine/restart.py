@@ -6,8 +6,7 @@ the count anew. Compose's words: `no`, `always`, `on-failure[:n]`, `unless-stopp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from stackup.classes import dataclass
 from stackup.spec.model import Restart
 
 LONGEST_DELAY = 60.0  # seconds

@@ -5,9 +5,9 @@ Their field names are the field names of `--format json`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from stackup.classes import dataclass
 from stackup.planner.states import Health
 
 if TYPE_CHECKING:

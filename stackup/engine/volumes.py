@@ -12,12 +12,12 @@ import errno
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackup import paths
 from stackup.builder import snapshotter
 from stackup.builder.view import View
+from stackup.classes import dataclass
 from stackup.engine import binds
 from stackup.engine import records as state
 from stackup.engine.mounts import Source, anonymous_targets

@@ -6,9 +6,10 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from stackup.classes import dataclass
 from stackup.engine.children import Children, Fds
 from stackup.engine.output import Output
 from stackup.engine.pictures import Pictures

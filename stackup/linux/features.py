@@ -14,8 +14,8 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import StackupError
 from stackup.linux import forwarding as others
 from stackup.linux import probes, probes_mounts, probes_network

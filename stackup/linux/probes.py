@@ -13,8 +13,8 @@ import fcntl
 import os
 import struct
 import time
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.linux import syscalls
 
 

@@ -6,9 +6,10 @@ Stdlib only. Values are told as a user would write them: `64M`, `10s`, `data:/da
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+from stackup.classes import dataclass
 from stackup.planner.fields import VERDICTS, Verdict
 from stackup.planner.states import size as size
 from stackup.spec.model import Port, Service, VolumeMount

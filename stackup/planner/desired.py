@@ -5,8 +5,9 @@ generations, stdlib only. Nothing in it is left to interpret; `values.to_plain` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.spec.model import Image, Network, Service, Volume
 
 VERSION = 1

@@ -7,8 +7,9 @@ against the kernel.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.planner.states import ContainerState as ContainerState
 from stackup.planner.states import Health as Health
 from stackup.spec.model import Network, Service

@@ -8,9 +8,9 @@ remains to do when the image comes out the same, and falls away when it does not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from stackup.classes import dataclass
 from stackup.planner.observed import ObservedStep
 from stackup.spec.model import Condition
 

@@ -7,8 +7,9 @@ hands its prerequisites on to those who waited for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from stackup.classes import dataclass
 from stackup.planner.observed import Observed
 from stackup.planner.operations import (
     AwaitService,

@@ -8,9 +8,9 @@ them, so a service with several keeps serving. What goes away goes in the revers
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from stackup.classes import dataclass
 from stackup.errors import NotFound
 from stackup.planner.changes import differences, place_of
 from stackup.planner.desired import Desired

@@ -10,9 +10,9 @@ import contextlib
 import os
 import signal as signals
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from stackup import errors
+from stackup.classes import dataclass
 from stackup.errors import KernelError, StackupError
 from stackup.linux import syscalls
 from stackup.oci import Document, Mount

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.linux import beneath, syscalls
 from stackup.oci import Document
 from stackup.runtime.mounts import Operation, Stage, attach_at

@@ -8,8 +8,8 @@ itself: above what /etc/subuid commonly holds, 65,536 aligned, inside the span t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import Conflict
 from stackup.oci import Document
 

@@ -12,9 +12,10 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from stackup.classes import dataclass
 from stackup.errors import StackupError
 from stackup.linux import beneath, syscalls
 from stackup.oci import Document

@@ -6,8 +6,8 @@ Names are those of the OCI runtime spec (config-linux.md, "Namespaces"); `PROC` 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import KernelError, StackupError, Unsupported
 from stackup.linux import syscalls
 from stackup.oci import Document

@@ -12,9 +12,9 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
+from stackup.classes import dataclass
 from stackup.errors import KernelError, NotFound, StackupError
 from stackup.linux import beneath, syscalls
 from stackup.oci import Document

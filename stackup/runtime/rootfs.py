@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.linux import beneath, syscalls
 from stackup.oci import Document
 from stackup.runtime.mounts import Operation, Stage, make_filesystem

@@ -13,8 +13,8 @@ import functools
 import os
 import struct
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import StackupError, Unsupported
 from stackup.runtime import capabilities as caps
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import StackupError
 from stackup.linux import beneath
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2] / "stackup"
-GROUND = ("errors", "events", "oci", "paths", "db", "programs", "values", "linux", "__init__")
+GROUND = ("errors", "events", "oci", "paths", "db", "programs", "classes", "values", "linux", "__init__")
 MODEL = ("spec.model", "spec.layers")
 
 # room -> what else of the house it may import besides the ground floor and itself; a module, or a room with all in it

@@ -11,7 +11,6 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from stackup import programs
 from stackup.builder.inputs import Entry, Inputs
@@ -54,6 +53,8 @@ def _is_module(entry: Entry, version: str) -> bool:
 
 
 def _compile(interpreter: str, modules: Sequence[Entry]) -> Iterator[tuple[str, bytes]]:
+    from concurrent.futures import ThreadPoolExecutor
+
     workers = min(4, os.cpu_count() or 1)
     parts = [modules[n::workers] for n in range(workers)]
     with ThreadPoolExecutor(workers) as pool:

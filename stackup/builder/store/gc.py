@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from stackup import oci, paths
 from stackup.builder.store import blobs, trees
 from stackup.builder.store.graph import Graph, open_graph
+from stackup.classes import dataclass
 from stackup.events import Reporter, Warned, ignore
 from stackup.paths import Host
 

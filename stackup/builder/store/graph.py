@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from stackup import db
+from stackup.classes import dataclass
 from stackup.paths import Host
 
 SCHEMA = (

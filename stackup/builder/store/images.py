@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 
 from stackup.builder.store import blobs, gc, trees
 from stackup.builder.store.graph import Graph, ImageRow, open_graph, reading
+from stackup.classes import dataclass
 from stackup.errors import BadInput, Conflict, NotFound
 from stackup.events import Reporter, ignore
 from stackup.oci import Document

@@ -5,8 +5,7 @@ Sources: Documentation/scheduler/sched-bwc.rst (v1), cgroup-v2.rst ("CPU"); OCI 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from stackup.classes import dataclass
 from stackup.oci import Document
 
 PERIOD = 100_000  # microseconds, the kernel's default

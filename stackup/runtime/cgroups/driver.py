@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
+from stackup.classes import dataclass
 from stackup.oci import Document
 from stackup.runtime.stats import Limits, Stats
 

@@ -5,8 +5,7 @@ Sources: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst ("Memo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from stackup.classes import dataclass
 from stackup.oci import Document
 
 UNLIMITED = -1

@@ -10,8 +10,9 @@ lower-case, without the final dot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from stackup.classes import dataclass
 from stackup.runtime.network.values import State
 
 Links = tuple[tuple[str, str], ...]

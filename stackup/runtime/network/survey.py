@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from stackup.classes import dataclass
 from stackup.errors import KernelError
 from stackup.runtime.network.values import GATEWAY_MAC, NetworkValue, host_link
 

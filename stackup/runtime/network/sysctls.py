@@ -9,8 +9,8 @@ type. A packet is forwarded when the interface on which it *arrives* has `forwar
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import KernelError
 
 
