@@ -45,13 +45,19 @@ def run(
     return done.stdout
 
 
-def spawn_detached(argv: Sequence[str], *, pass_fds: Sequence[int] = (), env: Mapping[str, str] | None = None) -> int:
-    """Start a program of ours in a session of its own, cwd /, umask 022, null stdio, clean environment; its pid."""
+def spawn_detached(
+    argv: Sequence[str], *, executable: str | None = None, pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> int:  # fmt: skip
+    """Start a program of ours in a session of its own, cwd /, umask 022, null stdio, clean environment; its pid.
+
+    `executable`: the file that is run, where `argv[0]` is only its name.
+    """
     environment = {"PATH": SYSTEM_PATH, "LC_ALL": "C.UTF-8", **(env or {})}
     with open(os.devnull, "r+b") as null:
         child = subprocess.Popen(
-            list(argv), stdin=null, stdout=null, stderr=null, env=environment, cwd="/", umask=0o022,
-            start_new_session=True, pass_fds=tuple(pass_fds), close_fds=True,
+            list(argv), executable=executable, stdin=null, stdout=null, stderr=null, env=environment, cwd="/",
+            umask=0o022, start_new_session=True, pass_fds=tuple(pass_fds), close_fds=True,
         )  # fmt: skip
     child.returncode = 0  # not ours to wait for: it outlives us, and Popen must not warn about that
     return child.pid

@@ -1,30 +1,21 @@
-"""Become the spawner from a sealed copy of the interpreter, which nothing can write to (memfd_create(2)).
+"""A sealed copy of the interpreter, which nothing can write to (memfd_create(2)), for the spawner to run from.
 
-A program in a container can be a script for `/proc/self/exe`; executed by our child, that names our own executable. In
-a container without a user namespace, whose root is the host's, it could then be overwritten (CVE-2019-5736). So what
-our child's /proc/self/exe names is a copy in memory. Run as a script, before anything else is imported.
+A program in a container can be a script for `/proc/self/exe`; executed by the spawner's child, that names the spawner's
+own executable. In a container without a user namespace, whose root is the host's, it could then be overwritten
+(CVE-2019-5736). So what /proc/self/exe names there is a copy in memory.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import sys
 
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _MFD_EXEC = 1, 2, 0x10  # MFD_EXEC: Linux 6.3
 
 
-def main() -> None:
-    """Without memory files (vm.memfd_noexec=2) the interpreter runs as it is; the spawner's `hello` says so."""
-    argv = [sys.executable, "-s", "-S", "-m", "stackup.runtime.spawner", *sys.argv[1:]]
-    try:
-        copy = _copy()
-    except OSError:
-        os.execv(sys.executable, argv)
-    os.execve(copy, argv, os.environ)
-
-
-def _copy() -> int:
+def copy_interpreter() -> int:
+    """A descriptor of a copy of the program that we run. OSError where memory files cannot be executed
+    (vm.memfd_noexec=2)."""
     try:
         copy = os.memfd_create("stackup", _MFD_CLOEXEC | _MFD_ALLOW_SEALING | _MFD_EXEC)
     except OSError:
@@ -45,7 +36,3 @@ def _copy() -> int:
 def is_sealed() -> bool:
     """Whether this process runs from such a copy."""
     return os.readlink("/proc/self/exe").startswith("/memfd:stackup")
-
-
-if __name__ == "__main__":
-    main()

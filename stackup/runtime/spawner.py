@@ -5,7 +5,7 @@
     --root PATH --channel FD      for a supervisor that lost its spawner
     --private --channel FD        for the steps of a build; ends with its channel
 
-`spawning` starts it, through `sealed`.
+`spawning` starts it, from a copy of the interpreter that `sealed` makes.
 
 Its protocol is in `channel`. It opens no database, imports nothing after its start, and never waits but in `poll`.
 """

@@ -45,7 +45,9 @@ def foreground(host: paths.Host, *, supervisor: str | None = None) -> NoReturn:
         listener = _listen(host)
         os.set_inheritable(listener.fileno(), True)
         argv, environment = _command(["--foreground", *_options(host, listener, supervisor)])
-        os.execve(argv[0], argv, environment)  # the lock goes with its descriptor, the socket stays
+        # the lock goes with its descriptor, the socket stays
+        with _interpreter() as interpreter:
+            os.execve(interpreter, argv, environment)
 
 
 def _options(host: paths.Host, listener: socket.socket, supervisor: str | None) -> list[str]:
@@ -110,11 +112,27 @@ def _launch_with_channel(options: Sequence[str]) -> Channel:
 
 def _launch(options: Sequence[str], descriptors: tuple[int, ...]) -> None:
     argv, environment = _command(options)
-    programs.spawn_detached(argv, pass_fds=descriptors, env=environment)
+    with _interpreter() as interpreter:
+        programs.spawn_detached(argv, executable=interpreter, pass_fds=descriptors, env=environment)
+
+
+@contextlib.contextmanager
+def _interpreter() -> Iterator[str]:
+    """The path of a sealed copy of our interpreter, for as long as we hold it; of itself where there can be none, which
+    the spawner's `hello` says."""
+    try:
+        copy = sealed.copy_interpreter()
+    except OSError:
+        yield sys.executable
+        return
+    try:
+        yield f"/proc/{os.readlink('/proc/self')}/fd/{copy}"  # not /proc/self/fd: whoever executes it has closed it
+    finally:
+        os.close(copy)
 
 
 def _command(options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Without `site`: the spawner uses the standard library and us, and starts in half the time."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(stackup.__file__)))
     environment = {"PATH": programs.SYSTEM_PATH, "LC_ALL": "C.UTF-8", "PYTHONPATH": home}
-    return [sys.executable, "-s", "-S", sealed.__file__, *options], environment
+    return [sys.executable, "-s", "-S", "-m", "stackup.runtime.spawner", *options], environment
