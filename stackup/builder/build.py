@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import errno
 import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from stackup import oci
 from stackup.builder import cache, imageconfig, steps
@@ -24,6 +24,9 @@ from stackup.events import Done, Failed, Output, Reporter, Skipped, Started, War
 from stackup.paths import Host
 from stackup.spec.layers import HostPrograms, Layer, describe
 from stackup.spec.model import Image, Stack
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 Origins = Mapping[tuple[str | int, ...], tuple[str, int, int]]
 """Where values sit in the stack file, as `Loaded.origins`: ("images", "web", "layers", 1) -> (file, line, column)."""
@@ -227,6 +230,8 @@ class _Builder:
         self._states: dict[str, _State] = {}
 
     def run(self, order: list[str], jobs: int) -> dict[str, str]:
+        import concurrent.futures  # here, as most commands only look at what is built; it brings threads and logging
+
         errors: dict[str, BaseException] = {}
         waiting = list(order)
         running: dict[concurrent.futures.Future[_State], str] = {}
