@@ -129,10 +129,11 @@ def read(root: int, path: str, *, limit: int = 1 << 20, follow: bool = True) -> 
     """Content of a regular file, at most `limit` bytes of it. OSError EINVAL for anything but a regular file."""
     descriptor = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, follow=follow)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.EINVAL, f"read {path}: not a regular file")
-        data = b""
-        while len(data) < limit and (piece := os.read(descriptor, limit - len(data))):
+        data, most = b"", max(4096, info.st_size + 1)  # a file of the kernel's has no size
+        while len(data) < limit and (piece := os.read(descriptor, min(most, limit - len(data)))):
             data += piece
         return data
     finally:

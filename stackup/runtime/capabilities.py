@@ -5,6 +5,7 @@ Pure and lean: the spawner imports this.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from stackup.errors import BadInput
@@ -66,6 +67,11 @@ def compute(cap_add: Iterable[str] = (), cap_drop: Iterable[str] = ()) -> tuple[
 
 def mask(names: Iterable[str]) -> int:
     """The bit mask of capget(2) and of `CapBnd:` in /proc/PID/status. Raises BadInput for an unknown name."""
+    return _mask(tuple(names))
+
+
+@functools.lru_cache(maxsize=256)
+def _mask(names: tuple[str, ...]) -> int:
     bits = 0
     for name in names:
         full = normalize(name)

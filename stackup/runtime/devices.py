@@ -36,6 +36,41 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of a minimal /dev, which was mounted for them; together, as each would look for the folder again."""
+
+    def describe(self) -> str:
+        return "bind devices"
+
+    def execute(self, stage: Stage) -> None:
+        folder = beneath.open_folder(stage.root, "dev", follow=False)
+        try:
+            for name in NODES:
+                _bind(folder, name)
+        finally:
+            os.close(folder)
+
+
+def _bind(folder: int, name: str) -> None:
+    mounted = syscalls.open_tree(syscalls.AT_FDCWD, f"/dev/{name}", syscalls.OPEN_TREE_CLONE)
+    try:
+        place = _place(folder, name)
+        syscalls.move_mount(mounted, "", place, "")
+        os.close(place)
+    finally:
+        os.close(mounted)
+
+
+def _place(folder: int, name: str) -> int:
+    """A new empty file, or what a mount of the service has put there."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=folder)
+    except FileExistsError:
+        return os.open(name, flags | os.O_PATH, dir_fd=folder)
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
     """The symbolic links of /dev; one that is there already stays."""
 
@@ -60,4 +95,4 @@ def operations(spec: Document) -> tuple[Operation, ...]:
     own = tuple(Node(d["path"]) for d in spec.get("linux", {}).get("devices", ()))
     if not any(m["destination"].rstrip("/") == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts", ())):
         return own
-    return (*(Node(f"/dev/{name}") for name in NODES), Links(), *own)
+    return (Nodes(), Links(), *own)
