@@ -45,7 +45,7 @@ class Host:
     proc: str = "/proc"
 
     def path(self, *parts: str) -> str:
-        return os.path.join(self.root, *parts)
+        return "/".join((self.root, *parts))
 
     @property
     def store(self) -> str:

@@ -6,6 +6,7 @@ folder first, the record last. Whatever a crash leaves between is found in the j
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 
@@ -140,7 +141,9 @@ def _groups(world: World, record: ContainerRecord) -> dict[str, int]:
     return bundle.group_ids(view.read("/etc/group").decode(errors="replace"))
 
 
+@functools.cache
 def _hard_limits() -> dict[str, int]:
+    """Of the supervisor, and so of what it makes."""
     import resource
 
     names = {n[7:].lower(): getattr(resource, n) for n in dir(resource) if n.startswith("RLIMIT_")}

@@ -12,7 +12,7 @@ import select
 import signal as signals
 from collections.abc import Awaitable, Callable
 
-from stackup.engine import execs, generations, identity, observe, running, status, waiting
+from stackup.engine import execs, generations, identity, observe, running, status, topology, waiting
 from stackup.engine.apply import walk
 from stackup.engine.keeper import Keeper
 from stackup.engine.locks import StackLocks
@@ -100,7 +100,8 @@ class Handlers:
             chosen = generations.with_dependencies(desired, services)
             settled = waiting.settled(self.world, self.keeper, desired.stack, chosen, request.report)
             await waiting.unless(request.withdrawn, settled)
-        published = [p for name in desired.services for p in status.published(records, desired.stack, name)]
+        ports = self.world.networks.ports.published()
+        published = [p for name in desired.services for p in ports.get(topology.service_key(desired.stack, name), ())]
         return {"outcomes": [to_plain(o) for o in outcomes], "published": [to_plain(p) for p in published]}
 
     def _left(self, stack: str, plan: Plan) -> frozenset[str]:

@@ -5,6 +5,8 @@ An owner is a container id, or `service:<stack>/<name>` for what belongs to a se
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -84,7 +86,20 @@ class Ledger:
 
 def machine_ids(proc: str = "/proc", etc: str = "/etc") -> tuple[tuple[int, int], ...]:
     """(first id, count) of what no container may get: ids of users' own (subuid(5), subgid(5)), and ids that do not
-    exist in our user namespace (uid_map of user_namespaces(7))."""
+    exist in our user namespace (uid_map of user_namespaces(7), which never changes). Read when they have changed."""
+    return _machine_ids(proc, etc, _stamp(f"{etc}/subuid"), _stamp(f"{etc}/subgid"))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
+@functools.lru_cache(maxsize=1)
+def _machine_ids(proc: str, etc: str, *_stamps: object) -> tuple[tuple[int, int], ...]:
     missing = [gap for name in ("uid_map", "gid_map") for gap in _gaps(f"{proc}/self/{name}")]
     return (*idmap.read_subids(f"{etc}/subuid"), *idmap.read_subids(f"{etc}/subgid"), *missing)
 

@@ -7,6 +7,7 @@ changes become one transaction of the firewall. All netlink and nftables work ha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 import time
@@ -28,7 +29,7 @@ from stackup.runtime.network.values import Attachment, NetworkValue, State, host
 from stackup.spec.model import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 
 def _gateway(network: NetworkRecord) -> str:
@@ -36,6 +37,7 @@ def _gateway(network: NetworkRecord) -> str:
 
 
 _CROWD, _GATHER = 0.05, 0.008  # seconds: changes so close to the last ones wait so long for others
+_COMING = 0.03  # seconds for which those are waited for who are about to change something
 _USED = "network.used"  # a fact: links or rules of this root may be in the kernel
 
 
@@ -49,10 +51,13 @@ class Networks:
         self._records = records
         self._fabric = Fabric(host.id)
         self._applied = State()
+        self._way_out = bool(sysctls.way_out(host.proc))
         self._values: dict[str, NetworkValue] = {}
         self._released: dict[str, list[str]] = {}  # network name -> addresses given back, oldest first
         self._dirty = False
         self._flush: asyncio.Task[None] | None = None
+        self._coming = 0
+        self._alone = asyncio.Event()  # nobody is coming
         self._failure: StackupError | None = None
         self._shown = 0.0  # when changes were shown last, monotonic seconds
         self.names = NameService()
@@ -162,7 +167,7 @@ class Networks:
                 self._released.setdefault(network.name, []).append(address)
 
     async def attach(self, record: ContainerRecord, live: Live) -> None:
-        """Give a container its interfaces and its ports; rules that let its packets pass stand when this returns."""
+        """Give a container its interfaces and its ports; rules that let its packets pass stand after `settle`."""
         if record.service.network_mode != "bridge":
             return
         await self.ports.publish(self.world, record)
@@ -170,7 +175,6 @@ class Networks:
         if record.addresses:
             attachments = self._attachments(record)
             await self.world.blocking(self._fabric.attach, live.fds["net"], attachments)
-        await self.settle()
 
     def _attachments(self, record: ContainerRecord) -> list[Attachment]:
         found = []
@@ -199,6 +203,18 @@ class Networks:
         if self._flush is None:
             self._flush = self.world.spawn(self._show_changes())
 
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[None]:
+        """Around what ends with a change: changes of others wait a while for this one."""
+        self._coming += 1
+        self._alone.clear()
+        try:
+            yield
+        finally:
+            self._coming -= 1
+            if not self._coming:
+                self._alone.set()
+
     async def settle(self) -> None:
         """Wait until everything is shown. Raises what went wrong."""
         while self._flush is not None:
@@ -209,10 +225,7 @@ class Networks:
     async def _show_changes(self) -> None:
         try:
             while self._dirty:
-                # Whoever changes something meanwhile joins: in a crowd a transaction for each would cost more than all
-                # the rest; a single change waits for nobody.
-                crowd = time.monotonic() - self._shown < _CROWD
-                await asyncio.sleep(_GATHER if crowd else 0)
+                await self._gather()
                 self._dirty = False
                 await self._apply(self._state())
                 self._failure = None
@@ -225,6 +238,15 @@ class Networks:
             self._failure = StackupError(f"a mistake in stackup: {type(error).__name__}: {error}")
         finally:
             self._flush = None
+
+    async def _gather(self) -> None:
+        """Whoever changes something meanwhile joins: in a crowd a transaction for each would cost more than all the
+        rest; a single change waits for nobody."""
+        crowd = time.monotonic() - self._shown < _CROWD
+        await asyncio.sleep(_GATHER if crowd else 0)
+        if self._coming:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._alone.wait(), _COMING)
 
     async def _apply(self, state: State) -> None:
         self.names.show(state)
@@ -240,12 +262,13 @@ class Networks:
             networks=[n for n in networks if n.name in self._values], containers=records,
             running=set(self.world.live), leases=self._records.ledger.all("address"),
             published=self.ports.published(), values=self._values,
-            way_out=bool(sysctls.way_out(self._host.proc)),
+            way_out=self._way_out,
         )  # fmt: skip
 
     def look(self) -> None:
         """Follow a host that forwards by now, or no more: nobody tells us."""
-        if self._values and bool(sysctls.way_out(self._host.proc)) != self._applied.way_out:
+        before, self._way_out = self._way_out, bool(sysctls.way_out(self._host.proc))
+        if self._values and self._way_out != before:
             self.changed("")
 
     # Death and return

@@ -117,9 +117,11 @@ class Performer:
     async def _begin(self, container_id: str, service: str) -> None:
         """Start as the user's wish: whatever held it is over, and its policy counts from here."""
         await self.keeper.take_over(container_id)
-        self.world.records.change_container(container_id, wish="running", held=False, restarts=0)
-        if self.desired is not None and service in self.desired.services:
-            self.world.records.change_container(container_id, service=self.desired.services[service].service)
+        wished = self.desired.services.get(service) if self.desired else None
+        values = wished.service if wished else self.world.record(container_id).service
+        self.world.records.change_container(
+            container_id, bump=True, wish="running", held=False, restarts=0, service=values
+        )  # fmt: skip
         await running.launch(self.world, container_id)
         self.keeper.watch(container_id)
 

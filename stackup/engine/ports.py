@@ -34,11 +34,16 @@ class Ports:
         self._records = records
         self._sockets: dict[str, dict[str, socket.socket]] = {}  # service key -> name -> bound socket
         self._lock = asyncio.Lock()
+        facts = records.facts(_FACT)
+        self._published = {k.removeprefix(_FACT): tuple(from_plain(Published, p) for p in facts[k]) for k in facts}
 
-    def published(self) -> dict[str, tuple[Published, ...]]:
+    def published(self) -> Mapping[str, tuple[Published, ...]]:
         """Service key -> its published ports."""
-        facts = self._records.facts(_FACT)
-        return {k.removeprefix(_FACT): tuple(from_plain(Published, p) for p in v) for k, v in facts.items()}
+        return self._published
+
+    def _remember(self, key: str, published: Iterable[Published]) -> None:
+        self._published = {**self._published, key: tuple(published)}
+        self._records.remember(_FACT + key, [to_plain(p) for p in self._published[key]])
 
     async def publish(self, world: World, record: ContainerRecord) -> None:
         """Reserve what the service of this container publishes, and give up what it no longer does.
@@ -62,7 +67,7 @@ class Ports:
             raise
         wanted = _keep(held, now)
         if tuple(now) != before:
-            self._records.remember(_FACT + key, [to_plain(p) for p in now])
+            self._remember(key, now)
         if wanted != {_name(p.protocol, p.host_ip, p.published) for p in before}:
             self._store(world, key)
 
@@ -84,7 +89,7 @@ class Ports:
             )  # fmt: skip
             if left != published:
                 _keep(self._sockets.setdefault(key, {}), left)
-                self._records.remember(_FACT + key, [to_plain(p) for p in left])
+                self._remember(key, left)
                 self._store(world, key)
 
     async def _taken(
@@ -146,7 +151,9 @@ class Ports:
             for bound in self._sockets.pop(key, {}).values():
                 bound.close()
             world.children.tell("drop", key=_STORED + key)
-            self._records.forget(_FACT + key)
+            if key in self._published:
+                self._published = {k: p for k, p in self._published.items() if k != key}
+                self._records.forget(_FACT + key)
             self._records.ledger.release(topology.owner(stack, name))
 
     def _store(self, world: World, key: str) -> None:

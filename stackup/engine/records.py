@@ -78,13 +78,14 @@ def read(host: Host) -> Records | None:
 
 
 class Records:
-    """One connection, for one thread. The only writer keeps its containers in memory too: it asks for them at every
-    turn, and nobody else changes them."""
+    """One connection, for one thread. The only writer keeps its containers and networks in memory too: it asks for them
+    at every turn, and nobody else changes them."""
 
     def __init__(self, database: Database, *, only_writer: bool = False) -> None:
         self._db = database
         self._only_writer = only_writer
         self._kept: dict[str, ContainerRecord] | None = None
+        self._kept_networks: tuple[NetworkRecord, ...] | None = None
         self._depth = 0
         self.ledger = Ledger(database, self.step)
 
@@ -111,7 +112,7 @@ class Records:
                 finally:
                     self._depth -= 1
         except BaseException:
-            self._kept = None  # what was rolled back is read again
+            self._kept = self._kept_networks = None  # what was rolled back is read again
             raise
 
     # Stacks
@@ -228,15 +229,22 @@ class Records:
     def change_container(
         self, container_id: str, /, *, bump: bool = False, **changes: Unpack[ContainerChanges]
     ) -> None:
-        """Set some fields. The serial moves with wish, held, digest and service, and where `bump` says so (an end that
-        no policy answers, for example)."""
-        with self.step():
-            if changes:
-                _CONTAINERS.change(self._db, container_id, changes)
-                if self._kept is not None and (record := self._kept.get(container_id)):
-                    self._kept[container_id] = replace(record, **changes)
-            if bump or not _PLANNED.isdisjoint(changes):
+        """Set some fields; those that have the value already cost nothing. The serial moves with wish, held, digest and
+        service, and where `bump` says so (an end that no policy answers, for example)."""
+        record = self._all().get(container_id) if self._only_writer else None
+        new = {k: v for k, v in changes.items() if record is None or getattr(record, k) != v}
+        if bump or not _PLANNED.isdisjoint(new):
+            with self.step():
                 self._bump_of(container_id)
+                self._set(record, container_id, new)
+        elif new:
+            self._set(record, container_id, new)
+
+    def _set(self, record: ContainerRecord | None, container_id: str, changes: Mapping[str, Any]) -> None:
+        if changes:
+            _CONTAINERS.change(self._db, container_id, changes)
+            if record is not None and self._kept is not None:
+                self._kept[container_id] = replace(record, **changes)
 
     def put_checks(self, container_id: str, results: Sequence[CheckResult]) -> None:
         """The last results of a container's health check, oldest first; nothing for a container that is gone."""
@@ -270,20 +278,24 @@ class Records:
     def add_network(self, record: NetworkRecord) -> None:
         with self.step():
             _NETWORKS.add(self._db, record)
+            self._kept_networks = None
             self.bump(record.stack)
 
     def network(self, name: str) -> NetworkRecord | None:
-        return _NETWORKS.get(self._db, name)
+        return next((n for n in self.networks() if n.name == name), None)
 
     def networks(self, stack: str | None = None) -> tuple[NetworkRecord, ...]:
-        if stack is None:
-            return _NETWORKS.list(self._db, "ORDER BY name")
-        return _NETWORKS.list(self._db, "WHERE stack = ? ORDER BY name", (stack,))
+        """By name; of one stack, or of all."""
+        found = self._kept_networks or _NETWORKS.list(self._db, "ORDER BY name")
+        if self._only_writer:
+            self._kept_networks = found
+        return found if stack is None else tuple(n for n in found if n.stack == stack)
 
     def delete_network(self, record: NetworkRecord) -> None:
         """Forget a network and every address leased in it."""
         with self.step():
             _NETWORKS.delete(self._db, record.name)
+            self._kept_networks = None
             self.ledger.release_scope("address", record.name)
             self.bump(record.stack)
 

@@ -26,6 +26,33 @@ async def launch(world: World, container_id: str) -> None:
     if container_id in world.live:
         return
     record = world.record(container_id)
+    with world.networks.coming():
+        live = await _create(world, record)
+    try:
+        with world.networks.coming():
+            world.output.open(container_id, live.fds.get("terminal"))
+            await world.networks.attach(record, live)
+        await world.networks.settle()  # rules that let its packets pass stand before it runs
+        with world.networks.coming():
+            # Until it is started the process dies with the spawner, so nobody has to find it by its pid before this.
+            world.records.change_container(
+                container_id, pid=live.pid, start_time=live.start_time, boot_id=world.boot, started=time.time(),
+                oom=False, health="none",
+            )  # fmt: skip
+            await world.children.call("start", container=container_id)
+    except BaseException:
+        await _abandon(world, live)
+        raise
+    if not live.ended.done():
+        world.records.change_container(container_id, state="running", wish="running")
+    world.networks.changed(record.stack)
+    world.notify()
+    await world.networks.settle()
+
+
+async def _create(world: World, record: ContainerRecord) -> Live:
+    """The process of a container, ready and waiting for its start."""
+    container_id = record.id
     spec = containers.write_bundle(world, record)
     world.output.prepare(container_id)
     group = groups.make(world.cgroups, record.cgroup, spec["linux"]["resources"])
@@ -44,22 +71,7 @@ async def launch(world: World, container_id: str) -> None:
         container_id, reply["pid"], reply["start_time"], fds, group, asyncio.get_running_loop().create_future()
     )  # fmt: skip
     world.live[container_id] = live
-    world.records.change_container(
-        container_id, pid=live.pid, start_time=live.start_time, boot_id=world.boot, oom=False, health="none"
-    )  # fmt: skip
-    try:
-        world.output.open(container_id, fds.get("terminal"))
-        await world.networks.attach(record, live)
-        world.records.change_container(container_id, started=time.time())
-        await world.children.call("start", container=container_id)
-    except BaseException:
-        await _abandon(world, live)
-        raise
-    if not live.ended.done():
-        world.records.change_container(container_id, state="running", wish="running")
-    world.networks.changed(record.stack)
-    world.notify()
-    await world.networks.settle()
+    return live
 
 
 async def _abandon(world: World, live: Live) -> None:

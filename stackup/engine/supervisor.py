@@ -72,6 +72,9 @@ class Supervisor:
             self.server = Server(_listener(found), self.handlers, self._idle)
             asyncio.get_running_loop().call_later(_FIRST_CONNECTION, self._idle)
             gc.freeze()  # what is loaded stays: no collection has to walk through it
+            gc.set_threshold(
+                10_000, 10, 10
+            )  # values hold no circles, so that looking for them more often finds nothing
             await self._ended.wait()
         except Exception:
             traceback.print_exc()  # before the channel closes: the spawner ends a supervisor that has let go of it

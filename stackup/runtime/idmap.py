@@ -59,10 +59,12 @@ def allocate(taken: Iterable[int], subid_ranges: Iterable[tuple[int, int]], *, s
     count = (LAST - FIRST) // SIZE + 1
     offset = max(0, start - FIRST) // SIZE
     for step in range(count):
-        candidate = IdMap(FIRST + (offset + step) % count * SIZE)
-        if candidate.base in used or any(candidate.overlaps(first, many) for first, many in ranges):
+        base = FIRST + (offset + step) % count * SIZE
+        if base in used:
             continue
-        return candidate
+        candidate = IdMap(base)
+        if not any(candidate.overlaps(first, many) for first, many in ranges):
+            return candidate
     raise Conflict(
         f"all {count} ranges of user ids are taken",
         hint="remove containers, or ranges from /etc/subuid and /etc/subgid",

@@ -61,7 +61,7 @@ def remove(folder: str, *, seconds: float = _BUSY_SECONDS) -> None:
             if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
                 raise KernelError.of(f"remove the control group {folder}", error) from error
         for inner in children(folder):
-            remove(os.path.join(folder, inner), seconds=seconds)
+            remove(f"{folder}/{inner}", seconds=seconds)
         if time.monotonic() > until:
             raise Conflict(f"the control group {folder} still has processes: {_some(processes(folder))}")
         time.sleep(pause)
@@ -73,7 +73,7 @@ def remove_empty(top: str, path: str) -> bool:
     went = False
     while path:
         try:
-            os.rmdir(os.path.join(top, path))
+            os.rmdir(f"{top}/{path}")
         except FileNotFoundError:
             pass
         except OSError:

@@ -51,8 +51,8 @@ class V1Driver:
         try:
             with tree.locked(tops[0]):
                 for top in dict.fromkeys(tops):
-                    tree.make(os.path.join(top, path))
-                    made.append(os.path.join(top, path))
+                    tree.make(f"{top}/{path}")
+                    made.append(f"{top}/{path}")
                 self._share_devices(path, own_devices)
             group.write(resources, fresh=True)
             if own_devices:
@@ -82,14 +82,14 @@ class V1Driver:
 
     def _write(self, folder: str, contents: Iterable[tuple[str, str]]) -> None:
         for name, content in contents:
-            self.files.write(os.path.join(folder, name), content)
+            self.files.write(f"{folder}/{name}", content)
 
     def open(self, path: str) -> Group:
         return V1Group(self, path)
 
     def list(self, path: str) -> Iterable[str]:
         """Names in any of the hierarchies: a crash may leave a group half made or half removed."""
-        names = {name for top in self.tops() for name in tree.children(os.path.join(top, path))}
+        names = {name for top in self.tops() for name in tree.children(f"{top}/{path}")}
         return sorted(names - {_SHARED_DEVICES})
 
 
@@ -104,7 +104,7 @@ class V1Group:
 
     def _folder(self, controller: str) -> str:
         try:
-            return os.path.join(self._driver.hierarchies[controller], self._path)
+            return f"{self._driver.hierarchies[controller]}/{self._path}"
         except KeyError:
             raise Unsupported(f"this machine has no {controller} controller") from None
 
@@ -113,11 +113,11 @@ class V1Group:
 
     @property
     def join(self) -> CgroupJoin:
-        folders = [os.path.join(top, self._path) for top in self._driver.tops()]
+        folders = [f"{top}/{self._path}" for top in self._driver.tops()]
         if self._has("devices"):
             own = self._folder("devices")
             folders.append(own if os.path.isdir(own) else self._driver.shared_devices(self._path))
-        return CgroupJoin(tasks=tuple(os.path.join(f, "tasks") for f in dict.fromkeys(folders)))
+        return CgroupJoin(tasks=tuple(f"{f}/tasks" for f in dict.fromkeys(folders)))
 
     def update(self, resources: Document) -> None:
         require(self._driver.controllers, resources)
@@ -130,10 +130,10 @@ class V1Group:
             self._write_memory(memory.wanted(resources), fresh)
         if self._has("cpu"):
             for name, content in cpu.v1(cpu.wanted(resources), fresh=fresh):
-                files.write(os.path.join(self._folder("cpu"), name), content)
+                files.write(f"{self._folder('cpu')}/{name}", content)
         if self._has("pids"):
             for name, content in pids.files(resources, fresh=fresh):
-                files.write(os.path.join(self._folder("pids"), name), content)
+                files.write(f"{self._folder('pids')}/{name}", content)
 
     def _write_memory(self, want: memory.Memory, fresh: bool) -> None:
         files, folder = self._driver.files, self._folder("memory")
@@ -143,7 +143,7 @@ class V1Group:
         swap_now = limit(files.read(outer)) if has_swap and not fresh else None
         for name, content in memory.v1(want, swap_now, has_swap=has_swap, fresh=fresh):
             try:
-                files.write(os.path.join(folder, name), content)
+                files.write(f"{folder}/{name}", content)
             except KernelError as error:
                 if error.errno != errno.EBUSY:
                     raise
@@ -205,7 +205,7 @@ class V1Group:
     def delete(self) -> None:
         tops = self._driver.tops() + ([self._driver.hierarchies["devices"]] if self._has("devices") else [])
         for top in dict.fromkeys(tops):
-            tree.remove(os.path.join(top, self._path))
+            tree.remove(f"{top}/{self._path}")
         self.remove_parents()
 
     def remove_parents(self) -> None:

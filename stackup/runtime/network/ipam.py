@@ -8,6 +8,7 @@ first: a client that still remembers it meets nobody rather than a stranger.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Collection, Iterable, Sequence
 
 from stackup.errors import BadInput, Conflict
@@ -100,7 +101,7 @@ def _choose(
     first, last = int(pool.network_address), int(pool.broadcast_address)
     numbers = range(last, first - 1, -1) if downwards else range(first, last + 1)
     for number in numbers:
-        address = str(ipaddress.IPv4Address(number))
+        address = socket.inet_ntoa(number.to_bytes(4))
         if address not in busy and address not in used:
             return address
     for address in released:

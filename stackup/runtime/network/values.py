@@ -40,7 +40,7 @@ class NetworkValue:
     @property
     def gateway(self) -> str:
         """The bridge's own address."""
-        return self.chosen or str(ipaddress.IPv4Network(self.subnet).network_address + 1)
+        return self.chosen or _first_address(self.subnet)
 
     def link(self, root_id: str) -> str:
         """The bridge's name: `su3fa9c1n0`."""
@@ -115,6 +115,11 @@ class Attachment:
     address: str
     position: int = 0
     default_route: bool = True
+
+
+@functools.lru_cache(maxsize=256)
+def _first_address(subnet: str) -> str:
+    return str(ipaddress.IPv4Network(subnet).network_address + 1)
 
 
 @functools.lru_cache(maxsize=4096)
