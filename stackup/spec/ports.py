@@ -57,7 +57,7 @@ def expose(node: Node, ctx: Context) -> Node:
         try:
             if not isinstance(item.value, str) and type(item.value) is not int:
                 raise _Wrong(f"expected a port, found {item.describe()}")
-            text, protocol = _protocol(item.text or str(item.value))
+            text, protocol = _protocol(str(item.value))
             found.extend(item.made(f"{port}/{protocol}") for port in _range(text, ctx))
         except _Wrong as wrong:
             ctx.report.problem(item, wrong.message, wrong.hint)
@@ -65,7 +65,7 @@ def expose(node: Node, ctx: Context) -> Node:
 
 
 def _short(item: Node, ctx: Context) -> list[Node]:
-    text, protocol = _protocol(item.text)
+    text, protocol = _protocol(str(item.value))  # of a number, not how it is written: it may be octal
     address = None
     if text.startswith("["):
         if "]:" not in text:
