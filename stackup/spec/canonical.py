@@ -7,7 +7,7 @@ across keys waits for `normalise`, because another file may have the last word.
 
 from __future__ import annotations
 
-from stackup.spec import forms, later, mounts, ports
+from stackup.spec import forms, mounts, ports
 from stackup.spec.forms import Context, Form, apply
 from stackup.spec.nodes import Node, shorten
 
@@ -21,6 +21,7 @@ _SHARED: dict[str, Form] = {
 }
 
 _SERVICE: dict[str, Form] = _SHARED | {
+    "annotations": forms.pairs,
     "networks": forms.keyed,
     "depends_on": forms.dependencies,
     "extra_hosts": forms.hosts,
@@ -36,15 +37,21 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "env_file": forms.files,
     "label_file": forms.paths,
     "build": forms.build,
-    **later.SERVICE,
 }
+# The forms of these lie in `later`, which costs nothing where a file holds none of them.
+LATER = frozenset((
+    "configs", "credential_spec", "deploy", "develop", "devices", "gpus", "models", "post_start", "pre_start",
+    "pre_stop", "secrets",
+))  # fmt: skip
 
 
 def canonical(root: Node, ctx: Context) -> Node:
     """A whole document in canonical form."""
-    sections: dict[str, Form] = {
-        "images": image, "services": service, "networks": network, "volumes": volume, **later.SECTIONS,
-    }  # fmt: skip
+    sections: dict[str, Form] = {"images": image, "services": service, "networks": network, "volumes": volume}
+    if not LATER.isdisjoint(root.items):
+        from stackup.spec import later
+
+        sections |= later.SECTIONS
     items = dict(root.items)
     for section, form in sections.items():
         node = items.get(section)
@@ -58,6 +65,10 @@ def service(node: Node, ctx: Context) -> Node:
         return node
     items = dict(node.items)
     apply(items, _SERVICE, ctx)
+    if not LATER.isdisjoint(items):
+        from stackup.spec import later
+
+        apply(items, later.SERVICE, ctx)
     return node.made(items)
 
 

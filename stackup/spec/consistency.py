@@ -18,15 +18,13 @@ from stackup.spec.units import size_text
 # distribution/reference: [host[:port]/]path[:tag][@digest]
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
-)
+_REFERENCE = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
 _LONGEST_REFERENCE = 512
 
 
 def is_reference(text: str) -> bool:
     """Whether this may be an OCI image reference."""
-    return len(text) <= _LONGEST_REFERENCE and _REFERENCE.fullmatch(text) is not None
+    return len(text) <= _LONGEST_REFERENCE and re.fullmatch(_REFERENCE, text) is not None
 
 
 def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, Sequence[str]] = {}) -> None:

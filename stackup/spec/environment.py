@@ -9,15 +9,17 @@ the lines above it, then in the files before; one inside a `label_file` in the f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from stackup.errors import BadInput
-from stackup.spec import dotenv
-from stackup.spec.dotenv import Entry
 from stackup.spec.forms import Context
-from stackup.spec.interpolate import Lookup
 from stackup.spec.nodes import MAX_BYTES, Node, decode, shorten
 from stackup.spec.sources import Source
 from stackup.spec.variables import Variables, not_utf_8
+
+if TYPE_CHECKING:
+    from stackup.spec.dotenv import Entry
+    from stackup.spec.interpolate import Lookup
 
 MOST_READ = 32 << 20  # characters, a file counted as often as it has to be read
 MOST_VARIABLES = 300_000
@@ -153,6 +155,8 @@ class _Work:
             self.ctx.report.problem(node, f"the env files of all services have more than {MOST_READ} characters")
             return {}
         asked = _Asked(lookup), _Asked(before)
+        from stackup.spec import dotenv  # where no service names a file, its price is not paid
+
         found = dotenv.parse(
             text, node.value, asked[0].__getitem__, self.ctx.report, raw=raw, before=asked[1].__getitem__
         )

@@ -34,9 +34,7 @@ class _Budget(Budget):
 def resolve(document: Node, below: Node | None, file: File, scope: Scope, files: Files) -> Node:
     """The document with its services complete. A service that it does not have itself is looked for in what lies
     `below`: the documents before it."""
-    services = document.items.get("services")
-    if services is None or not any("extends" in service.items for service in services.items.values()):
-        return document
+    services = document.items["services"]
     before = below.items.get("services") if below is not None else None
     known = {**(before.items if before is not None else {}), **services.items}
     home = _Home(file, known, scope.folder)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stackup.errors import BadInput
-from stackup.spec import canonical, dialects, extends, include, support, vars
+from stackup.spec import canonical, dialects, vars
 from stackup.spec.discover import File
 from stackup.spec.forms import Context, Room
 from stackup.spec.merge import merge, settled
@@ -98,6 +98,8 @@ class Files:
         self._count(file, roots)
         for root in roots:
             if (version := root.items.get("version")) is not None:
+                from stackup.spec import support  # only for this
+
                 self.report.warn(version, support.told(support.at("", "version")), at_key=True)
                 root = root.made({key: node for key, node in root.items.items() if key != "version"})
             dialects.inner(root, self.report)
@@ -145,9 +147,24 @@ class Files:
         for file in files:
             inner = replace(scope, way=(*scope.way, (file, scope.entry)))
             for document in self.documents(file, scope):
-                whole = extends.resolve(include.resolve(document, inner, self), below, file, scope, self)
+                whole = self._with_extended(self._with_included(document, inner), below, file, scope)
                 below = whole if below is None else merge(below, whole, self.report)
         return None if below is None else settled(below)
+
+    def _with_included(self, document: Node, scope: Scope) -> Node:
+        if "include" not in document.items:
+            return document
+        from stackup.spec import include  # few files do, and only they pay for it
+
+        return include.resolve(document, scope, self)
+
+    def _with_extended(self, document: Node, below: Node | None, file: File, scope: Scope) -> Node:
+        services = document.items.get("services")
+        if services is None or not any("extends" in service.items for service in services.items.values()):
+            return document
+        from stackup.spec import extends  # as above
+
+        return extends.resolve(document, below, file, scope, self)
 
     def model(self, files: Sequence[File], scope: Scope) -> Node | None:
         """The tree of an included project. One that is included from several places is one tree."""
@@ -156,6 +173,8 @@ class Files:
             self._includes += 1
             if self._includes > MAX_FILES:
                 raise BadInput(f"{files[0].shown}: more than {MAX_FILES} includes make one stack")
+            from stackup.spec import include  # as above
+
             tree = self.tree(files, scope)
             self._models[key] = None if tree is None else include.with_environment(tree, scope.variables)
         return self._models[key]

@@ -28,9 +28,7 @@ MAX_DEPTH = 50
 
 def resolve(document: Node, scope: Scope, files: Files) -> Node:
     """The document laid over what it includes; `scope.way` ends with its own file."""
-    entries = document.items.get("include")
-    if entries is None:
-        return document
+    entries = document.items["include"]
     own = document.made({key: child for key, child in document.items.items() if key != "include"})
     if entries.value is None:
         return own

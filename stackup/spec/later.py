@@ -96,7 +96,6 @@ _REQUESTS = each(mapping({"options": forms.pairs}))
 _WATCH = mapping({"path": path, "ignore": forms.made_list, "include": forms.made_list, "exec": _HOOK})
 
 SERVICE: Mapping[str, Form] = {
-    "annotations": forms.pairs,
     "configs": each(granted("/")),
     "credential_spec": mapping({"file": path}),
     "deploy": mapping(

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stackup.errors import BadInput, Place
-from stackup.spec import consistency, environment, inherit, normalise, pending, profiles, project, unique, validate
+from stackup.spec import consistency, environment, inherit, normalise, profiles, project, unique, validate
 from stackup.spec.discover import File
 from stackup.spec.files import Files, Scope
 from stackup.spec.forms import Context
@@ -138,7 +138,10 @@ def _stack(
     if not (stack.services or stack.images or off or report.failed):
         report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")
     consistency.check(stack, origins, ctx, known)
-    pending.check(reading.warned, origins, report)
+    if reading.warned:
+        from stackup.spec import pending
+
+        pending.check(reading.warned, origins, report)
     _without_effect(stack, origins, report)
     return stack, origins, reading
 

@@ -34,9 +34,9 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Scalar = str | int | float | bool | None
 
 _INT = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o?[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_OCTAL = r"0o?[0-7]+"
+_HEX = r"0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _WORDS: dict[str, Scalar] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -171,14 +171,15 @@ def core_scalar(text: str) -> Scalar:
         return _WORDS[text]
     if text[0] not in "+-.0123456789" or len(text) > MAX_DIGITS:
         return text
-    if len(text) > 1 and _OCTAL.fullmatch(text):
-        return int(text.replace("o", ""), 8)
-    if _HEX.fullmatch(text):
-        return int(text, 16)
+    if text[0] == "0" and len(text) > 1:
+        if re.fullmatch(_OCTAL, text):
+            return int(text.replace("o", ""), 8)
+        if re.fullmatch(_HEX, text):
+            return int(text, 16)
     if _INT.fullmatch(text):
         digits = text.lstrip("+-")
         return text if len(digits) > 1 and digits[0] == "0" else int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
+    return float(text) if not text.strip("+-.0123456789eE") and re.fullmatch(_FLOAT, text) else text
 
 
 def documents(text: str, file: str, report: Report) -> list[Node]:
@@ -231,7 +232,7 @@ _SCANNER_HINTS = (
 
 
 # A value that begins with `{{` and is not quoted: a mapping in a mapping to YAML.
-_BARE_EXPRESSION = re.compile(r"(?:^|[:,\[-])\s+\{\{")
+_BARE_EXPRESSION = r"(?:^|[:,\[-])\s+\{\{"
 _QUOTE_IT = "put quotes around a text with {{ }} in it"
 
 
@@ -250,7 +251,7 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report, told: int |
     line = report.line_of(place) or ""
     character = line[place.column - 1 : place.column]
     hints = [h for text, c, h in _SCANNER_HINTS if text in problem and (not c or c == character)]
-    if _BARE_EXPRESSION.search(line):
+    if re.search(_BARE_EXPRESSION, line):
         hints.insert(0, _QUOTE_IT)
         if place.line == told:
             return

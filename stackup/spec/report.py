@@ -12,7 +12,7 @@ from stackup.errors import Place, Problem, SpecErrors
 if TYPE_CHECKING:
     from stackup.spec.nodes import Node, Source
 
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_/-]+")
+_PLAIN_KEY = r"[A-Za-z0-9_/-]+"
 _LONGEST_LINE = 500
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
 
@@ -23,7 +23,7 @@ def dotted(path: Sequence[str | int]) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
+        elif re.fullmatch(_PLAIN_KEY, part):
             text += f".{part}" if text else part
         else:
             text += f'["{part}"]'

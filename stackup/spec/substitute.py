@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from stackup.errors import Place
 from stackup.spec.discover import Dialect
-from stackup.spec.interpolate import MAX_LENGTH, MAX_TOLD, Made, Use, Wrong, interpolate
 from stackup.spec.nodes import Node, shorten
 from stackup.spec.report import Report, dotted
 from stackup.spec.sources import Source
@@ -24,9 +23,10 @@ from stackup.spec.vars import TEXTLESS, Vars, as_text, lossy_numbers, with_value
 
 if TYPE_CHECKING:
     from stackup.spec.expressions import Expressions
+    from stackup.spec.interpolate import Made, Use, Wrong
 
 # Read here, because most expressions are no more than this and Jinja2 costs 57 ms: `{{ vars.web.port }}`, `{{ '{{' }}`
-_SIMPLE = re.compile(r"(?<!\{)\{\{ *(?:vars((?:\.[A-Za-z_][A-Za-z0-9_]*)+)|'(\{[{%])') *\}\}(?!\})")
+_SIMPLE = r"(?<!\{)\{\{ *(?:vars((?:\.[A-Za-z_][A-Za-z0-9_]*)+)|'(\{[{%])') *\}\}(?!\})"
 _EXPRESSION = re.compile(r"\{[{%]")
 _TOKEN = re.compile("\ud800([0-9]+)\ud801")
 _MOST_NEAR = 200
@@ -82,6 +82,8 @@ class _Substitution:
         return node
 
     def scalar(self, node: Node, expressions: Callable[[Node], _Expressed] | None) -> Node:
+        from stackup.spec.interpolate import MAX_LENGTH, interpolate  # only for files with `$` or `{{` in them
+
         expressed = expressions(node) if expressions else _Expressed(node.value)
         account = self.variables.account
         made = interpolate(expressed.text, self.variables.get, max(min(account.left, MAX_LENGTH), 0))
@@ -116,9 +118,11 @@ class _Substitution:
     # --- messages
 
     def tell(self, node: Node, text: str, made: Made) -> None:
-        unset = made.unset[:MAX_TOLD]
-        if not unset and not made.wrong:
+        if not made.unset and not made.wrong:
             return
+        from stackup.spec.interpolate import MAX_TOLD
+
+        unset = made.unset[:MAX_TOLD]
         path = dotted(node.path)
         for use, place in zip(unset, self.places(node, text, unset), strict=True):
             if (use.name, place) in self.variables.account.told:
@@ -182,10 +186,10 @@ class _Substitution:
             made.values.append(match[2] or self.value(node, match, made))
             return f"\ud800{len(made.values) - 1}\ud801"
 
-        rest = _SIMPLE.sub("", text)
+        rest = re.sub(_SIMPLE, "", text)
         if _EXPRESSION.search(rest):
             return self.general(node)
-        made.text = _SIMPLE.sub(simple, text)
+        made.text = re.sub(_SIMPLE, simple, text)
         return made
 
     def value(self, node: Node, match: re.Match[str], made: _Expressed) -> str:

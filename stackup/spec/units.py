@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(?:[iI]?[bB])?")
+# Not compiled here: most files need none of them.
+_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtT]?)(?:[iI]?[bB])?"
 _FACTOR = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)"
 _SECONDS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
     "w": 604800.0,
 }  # fmt: skip
-_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]*)?|\.[0-9]+")
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]*)?|\.[0-9]+"
 _MOST_BYTES = 1 << 62
 _LONGEST = 10 * 365 * 86400.0
 
 
 def size(text: str) -> int:
     """Bytes of `64M`, `1.5gb`, `512k`, `65536`: powers of 1024, as in Docker."""
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip())
     if not match or len(text) > 40:
         raise ValueError(f"{text[:40]!r} is no size; write bytes or a number with k, m, g, as in '64M'")
     value = int(float(match[1]) * _FACTOR[match[2].lower()]) if "." in match[1] else int(match[1]) * _FACTOR[
@@ -32,10 +33,10 @@ def size(text: str) -> int:
 def duration(text: str) -> float:
     """Seconds of `1m30s`, `500ms`, `2h`; a bare number is seconds. Go's grammar, without a sign, and days and weeks."""
     text = text.strip()
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch(_NUMBER, text):
         value = float(text)
     else:
-        parts = _PART.findall(text) if len(text) <= 60 else []
+        parts = re.findall(_PART, text) if len(text) <= 60 else []
         if not parts or "".join(n + u for n, u in parts) != text:
             raise ValueError(f"{text[:60]!r} is no duration; write it as '90s', '1m30s', '500ms'")
         value = sum(float(number) * _SECONDS[unit] for number, unit in parts)
