@@ -18,10 +18,26 @@ the hint says what to do about it. Errors cross process borders as plain values 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from stackup.classes import dataclass
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e]")
+
+
+def printable(text: str, keep: str = "", written: Callable[[str], str] = ascii) -> str:
+    """`text` as a terminal may get it: what a name from a file would make it do (colours, other lines, the order of
+    letters) stands there as an escape sequence. `keep`: characters that stay, as line feeds of our own. `written`: a
+    character as its escape sequence in quotes."""
+    if text.isprintable():
+        return text
+
+    def shown(match: re.Match[str]) -> str:
+        return match[0] if match[0].isprintable() or match[0] in keep else written(match[0])[1:-1]
+
+    return _UNUSUAL.sub(shown, text)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,8 +94,7 @@ class Problem:
 
     def __str__(self) -> str:
         head = f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
-        if self.hint:
-            head += f"; {self.hint}"
+        head = printable(f"{head}; {self.hint}" if self.hint else head)
         if self.source is None:
             return head
         # A tab stays a tab under a tab, so that the caret stands below its column on any terminal.

@@ -126,7 +126,7 @@ def _variables(loaded: Loaded, format: Literal["yaml", "json"]) -> str:
     from stackup.cli.render import text
 
     rows = [
-        (v.name, "yes" if v.required else "no", *map(_or_dash, (v.default, v.alternative, v.value)), v.where or "-")
+        (v.name, "yes" if v.required else "no", *map(_or_dash, (v.default, v.alternative, v.value, v.where)))
         for v in found
     ]
     return text.table(("NAME", "REQUIRED", "DEFAULT", "ALTERNATIVE", "VALUE", "FROM"), rows) + "\n"

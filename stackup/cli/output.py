@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TextIO
 
-from stackup.errors import SpecErrors, StackupError
+from stackup.errors import BadInput, SpecErrors, StackupError, printable
 
 Color = Literal["auto", "always", "never"]
 
@@ -47,22 +47,23 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    say(f"{style('warning:', 'yellow', sys.stderr)} {text}")
+    say(f"{style('warning:', 'yellow', sys.stderr)} {printable(text)}")
 
 
 def tell_error(error: StackupError) -> None:
     """`error: message` and `hint: what to do`; problems of a stack file as they are."""
     if isinstance(error, SpecErrors):
-        say(error.message)
+        say(error.message)  # its problems are printable
         count = len(error.problems)
         say(f"{style('error:', 'red', sys.stderr)} {count} problem{'s' if count > 1 else ''}; nothing was touched")
         return
     # Where the file says it already, as the beginning of the message, it is not said twice.
     at = error.place
     place = f"{at}: " if at and not error.message.startswith(f"{at.file}:{at.line}:") else ""
-    say(f"{style('error:', 'red', sys.stderr)} {place}{error.message}")
+    keep = "" if isinstance(error, BadInput) else "\n\t"  # what a program printed has lines
+    say(f"{style('error:', 'red', sys.stderr)} {printable(place + error.message, keep)}")
     if error.hint:
-        say(f"{style('hint:', 'cyan', sys.stderr)} {error.hint}")
+        say(f"{style('hint:', 'cyan', sys.stderr)} {printable(error.hint, keep)}")
 
 
 class Ending:
@@ -92,7 +93,7 @@ def guarded() -> Iterator[Ending]:
     except OSError as error:
         _raise_if_debug(error)
         ending.status = 1
-        say(f"{style('error:', 'red', sys.stderr)} {_os_error(error)}")
+        say(f"{style('error:', 'red', sys.stderr)} {printable(_os_error(error))}")
 
 
 def _raise_if_debug(error: BaseException) -> None:

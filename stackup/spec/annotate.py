@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stackup.errors import Place
+from stackup.errors import Place, printable
 from stackup.spec.model import Loaded, Path
 from stackup.spec.nodes import Node, parse
 from stackup.spec.report import Report, dotted, told
@@ -41,7 +41,7 @@ def annotated(text: str, loaded: Loaded, name_from: str | None) -> str:
     for leaf, next_line in zip(leaves, [*ends, len(lines) + 1], strict=True):
         block = lines[leaf.line - 1][leaf.column - 1 : leaf.column] == "|"
         line = leaf.line if block else _last(lines, leaf, next_line - 1)
-        comments[line] = str(origin(loaded, leaf.path, name_from))
+        comments[line] = printable(str(origin(loaded, leaf.path, name_from)))
     width = max((len(lines[n - 1]) for n in comments if len(lines[n - 1]) <= _WIDEST), default=0)
     for number, comment in comments.items():
         lines[number - 1] = f"{lines[number - 1]:<{width}}  # {comment}"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
+from stackup.errors import BadInput, printable
 from stackup.spec import substitute, units
 from stackup.spec.layers import Layer
 from stackup.spec.model import Healthcheck, Image, Loaded, Network, Path, Restart, Service, Volume, VolumeMount
@@ -51,7 +52,7 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
     """The text of `document`, ending in a newline. What would be a variable in it is written so that it is none."""
     made = document(loaded) if loaded.raw is not None else _escaped(document(loaded))
     if format == "json":
-        return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+        return printable(json.dumps(made, indent=2, ensure_ascii=False), "\n", json.dumps) + "\n"
     import yaml
 
     from stackup.spec.nodes import core_scalar
@@ -64,14 +65,22 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
 
     def text(dumper: Any, value: str) -> Any:
         style = "|" if "\n" in value else None
-        if not isinstance(core_scalar(value), str) or any(c in value for c in "\x85\u2028\u2029"):
-            # Numbers to YAML 1.2 that PyYAML does not know (`0o17`, `1e3`), and what ends a line wherever it stands.
+        if not isinstance(core_scalar(value), str) or printable(value, "\n\t") != value:
+            # Numbers to YAML 1.2 that PyYAML does not know (`0o17`, `1e3`), and what needs an escape sequence.
             style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    text_of: str = yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return text_of
+    try:
+        text_of: str = yaml.dump(made, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    except UnicodeEncodeError:
+        raise BadInput("the path of a folder is not UTF-8, and YAML is", hint="--format json can tell it") from None
+    return printable(text_of, "\n\t", _in_quotes)
+
+
+def _in_quotes(character: str) -> str:
+    """For a text in double quotes, as all are that have such a character."""
+    return f'"\\U{ord(character):08x}"'
 
 
 def _escaped(value: Any) -> Any:

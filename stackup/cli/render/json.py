@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from stackup.errors import printable
+
 
 def dump(value: Any) -> str:
     """Two spaces deep, every field written out, in the order of the type."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+    return printable(json.dumps(plain(value), indent=2, ensure_ascii=False), "\n", json.dumps)
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,102 @@
+"""A project folder from a stranger: looking at it does nothing to who looks. Nothing hangs, nothing grows, no name
+speaks to the terminal, and no line of a file with secrets is shown."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+_SPEAKS = '"a\\e[31m\\e]0;t\\a\\nerror: x\\u202e\\x9b31m"'  # colours, a title, a line of its own, letters turned round
+_SERVICE = "services:\n  web:\n    image: a:1\n"
+
+
+def stackup(
+    folder: Path, *argv: str | bytes, environment: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[bytes]:
+    """What the program says, within ten seconds and two gigabytes."""
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); "
+    line = [sys.executable, "-c", limited + "from stackup.__main__ import main; sys.exit(main())", *argv]
+    home = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "XDG_DATA_HOME": str(folder / "data")}
+    return subprocess.run(
+        line, cwd=folder, env={**home, **(environment or {})}, stdin=stdin, capture_output=True, timeout=10
+    )
+
+
+def quiet(text: bytes) -> bool:
+    """Whether a terminal shows this and does nothing else."""
+    told = text.decode()
+    return told.replace("\n", "").replace("\t", "").isprintable() and "Traceback" not in told
+
+
+# --- the terminal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"include: [{_SPEAKS}]\n{_SERVICE}",
+        f"{_SPEAKS}: 1\n{_SERVICE}",
+        f"services:\n  {_SPEAKS}: {{image: a:1}}\n",
+        f"{_SERVICE}    {_SPEAKS}: 1\n",
+        f"{_SERVICE}    env_file: {_SPEAKS}\n    label_file: {_SPEAKS}\n",
+        f"{_SERVICE}    extends: {_SPEAKS}\n",
+        f"{_SERVICE}    extends: {{file: {_SPEAKS}, service: x}}\n",
+        f"{_SERVICE}    networks: [{_SPEAKS}]\n    depends_on: [{_SPEAKS}]\n    volumes: [{_SPEAKS}]\n",
+        f"{_SERVICE}    deploy: {{{_SPEAKS}: 1}}\n    ulimits: {{{_SPEAKS}: 1}}\n",
+        f"{_SERVICE}    mem_reservation: 1m\n    environment: {{{_SPEAKS}: {_SPEAKS}}}\n    labels: [{_SPEAKS}]\n",
+        f"vars: {{a: {_SPEAKS}}}\n{_SERVICE}    hostname: '{{{{ vars[\"\\u202e\\e\"] }}}}'\n",
+        f'{_SERVICE}    environment: {{A: "${{B:?\\e[31m}}", C: "${{D:-\\e[31m}}"}}\n',
+    ],
+)
+def test_no_name_speaks_to_the_terminal(text: str, tmp_path: Path) -> None:
+    (tmp_path / "stack.yaml").write_text(text)
+    for argv in (
+        ["config"],
+        ["config", "--origin"],
+        ["config", "--format", "json"],
+        ["config", "--variables"],
+        ["check"],
+    ):
+        done = stackup(tmp_path, *argv)
+        assert quiet(done.stdout) and quiet(done.stderr), argv
+        assert done.returncode in (0, 1, 2)
+
+
+def test_neither_does_the_name_of_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "d\x1b[31m\nerror: x\u202e"
+    folder.mkdir()
+    (folder / "a\x1b.yaml").write_text("services:\n  o:\n    image: a\n    environment: {A: $A, P: $P}\n")
+    (folder / ".env").write_text("P=4\n")
+    name = json.dumps(f"{folder.name}/a\x1b.yaml")
+    (tmp_path / "stack.yaml").write_text(f"include: [{name}]\n{_SERVICE}")
+    for argv in (["config"], ["config", "--origin"], ["config", "--variables"], ["check"], ["-f", "b\x1b[31m", "ps"]):
+        done = stackup(tmp_path, *argv)
+        assert quiet(done.stdout) and quiet(done.stderr), argv
+    assert b"\\x1b" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "value", ["x\u202ey", "\x9b31m", "a\tb\nc\u200b", "a\tb\nc", "\U000e0001", "1\xa0", "\x7f", "é😀"]
+)
+def test_config_prints_a_text_so_that_it_is_read_as_the_same(value: str, tmp_path: Path) -> None:
+    told = json.dumps(value) if value.isascii() else f'"{"".join(f"{chr(92)}U{ord(c):08x}" for c in value)}"'
+    (tmp_path / "stack.yaml").write_text(f"{_SERVICE}    environment: {{A: {told}}}\n")
+    for form, read in (("yaml", yaml.safe_load), ("json", json.loads)):
+        done = stackup(tmp_path, "config", "--format", form)
+        assert quiet(done.stdout)
+        assert read(done.stdout)["services"]["web"]["environment"] == {"A": value}
+
+
+def test_a_folder_whose_name_is_no_text_is_an_error_where_text_is_wanted(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/a\xff"
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "stack.yaml").write_text(f"{_SERVICE}    volumes: ['.:/a']\n")
+    done = stackup(Path(os.fsdecode(folder)), "config")
+    assert done.returncode == 2
+    assert b"is not UTF-8" in done.stderr
+    assert quiet(done.stderr)
