@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import loader
 from .clock import Times
 from .engines import DockerCompose, Podman, Stackup
 
@@ -34,6 +35,7 @@ def main() -> int:
     try:
         for count in (int(c) for c in options.counts.split(",")):
             compare(folder / str(count), count, options.reps, options.only)
+        loader.compare(folder, options.reps, options.only)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
