@@ -25,7 +25,7 @@ _SERVICE: dict[str, Form] = _SHARED | {
     "networks": forms.keyed,
     "depends_on": forms.dependencies,
     "extra_hosts": forms.hosts,
-    "dns": forms.made_list,
+    "dns": forms.servers,
     "dns_search": forms.made_list,
     "dns_opt": forms.made_list,
     "sysctls": forms.pairs,

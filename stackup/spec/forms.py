@@ -76,6 +76,12 @@ def apply(items: dict[str, Node], table: Mapping[str, Form], ctx: Context) -> No
             items[key] = form(node, ctx)
 
 
+def servers(node: Node, ctx: Context) -> Node:
+    """`dns`: one address or a list -> a list without the empty ones, which variables leave."""
+    listed = made_list(node, ctx)
+    return listed.made([item for item in listed.list if item.value != ""]) if listed.is_list else listed
+
+
 def made_list(node: Node, _: Context) -> Node:
     """One value -> a list of it (`dns`, `tmpfs`, ...)."""
     return node if isinstance(node.value, list | dict) else node.made([node])
@@ -221,8 +227,7 @@ def healthcheck(node: Node, _: Context) -> Node:
     test = node.items.get("test")
     if test is None or not isinstance(test.value, str):
         return node
-    words = [test.made("CMD-SHELL"), test.made(test.value)] if test.value else []
-    return node.made(node.items | {"test": test.made(words)})
+    return node.made(node.items | {"test": test.made([test.made("CMD-SHELL"), test.made(test.value)])})
 
 
 _TRUE, _FALSE = ("true", "yes", "on", "y"), ("false", "no", "off", "n")

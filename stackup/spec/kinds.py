@@ -92,6 +92,8 @@ def signal(node: Node, path: Path, reading: Reading) -> str:
     import signal
 
     value: str = words(node, path, reading).upper()
+    if not value:  # the image's own
+        return ""
     name = value if value.startswith("SIG") else f"SIG{value}"
     known = {s.name for s in signal.Signals}
     if value.isdecimal() and 1 <= int(value[:4]) <= 64:

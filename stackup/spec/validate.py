@@ -248,7 +248,9 @@ SERVICE = Record(
      "working_dir": inside, "user": _USER, "group_add": _WORDS, "hostname": _HOSTNAME, "domainname": _HOSTNAME,
      "labels": _LABELS, "annotations": mapped(kinds.annotation, short=True), "attach": boolean,
      "replicas": integer(0, 10_000),
-     "container_name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -"),
+     "container_name": kinds.nonempty(
+         matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -")
+     ),
      "tty": boolean, "stdin_open": boolean, "read_only": boolean,
      "ports": listed(written(PORT, NUMERAL)),
      "expose": _EXPOSE, "volumes": listed(written(MOUNT, TEXT)),
@@ -270,7 +272,9 @@ SERVICE = Record(
      "shm_size": size, "oom_score_adj": kinds.oom_score, "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT)), TEXT), "label_file": _TEXT_OR_LIST,
      "extends": written(EXTENDS, TEXT), "links": listed(_LINK), "volumes_from": _TEXTS,
-     "profiles": listed(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))},
+     "profiles": listed(
+         kinds.nonempty(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))
+     )},
     "a mapping with 'image'", ("image",), "services.*", excused=("build", "provider"),
     written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": cores, "pids_limit": kinds.pids,
              "tmpfs": _TEXT_OR_LIST},
