@@ -41,7 +41,7 @@ def resolve(document: Node, scope: Scope, files: Files) -> Node:
     work = _Work(scope, files)
     for entry in entries.list:
         work.include(entry)
-    return merge(own.made(work.sections(own)), own, files.report)
+    return merge(own.made(work.sections()), own, files.report)
 
 
 class _Work:
@@ -50,9 +50,10 @@ class _Work:
         self.files = files
         self.report = files.report
         self.found: dict[str, dict[str, Node]] = {section: {} for section in SECTIONS}
+        self.first: dict[str, Node] = {}  # the sections as they are written in what is included first
 
-    def sections(self, own: Node) -> dict[str, Node]:
-        return {section: own.made(nodes) for section, nodes in self.found.items() if nodes}
+    def sections(self) -> dict[str, Node]:
+        return {section: self.first[section].made(nodes) for section, nodes in self.found.items() if nodes}
 
     def include(self, entry: Node) -> None:
         paths, folder, env_files = self.read(entry)
@@ -126,7 +127,10 @@ class _Work:
     def take(self, tree: Node) -> None:
         for section, taken in self.found.items():
             nodes = tree.items.get(section)
-            for name, node in nodes.items.items() if nodes is not None else ():
+            if nodes is None:
+                continue
+            self.first.setdefault(section, nodes)
+            for name, node in nodes.items.items():
                 first = taken.setdefault(name, node)
                 if first is not node and first.plain() != node.plain():
                     message = f"'{shorten(name)}' is something else at {first.key_place}, which is included too"

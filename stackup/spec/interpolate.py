@@ -91,6 +91,7 @@ class _Scan:
         self.unset: dict[str, Use] = {}
         self.uses: dict[tuple[str, str, str], Use] = {}
         self.wrong: list[Wrong] = []
+        self.open_until = 0  # up to here all stands behind a `${` without its brace
         self.closed: dict[int, int] | None = None
         self.loosely: dict[int, int] | None = None
 
@@ -136,7 +137,9 @@ class _Scan:
         """The `${` at `start`; where to go on."""
         close = self.closing(start + 1, end)
         if close is None:
-            self.mistake(out, start, "'${' has no '}'", _LITERALLY)
+            if start >= self.open_until and out is not None:
+                self.mistake(out, start, "'${' has no '}'", _LITERALLY)
+                self.open_until = end
             return start + 2
         match = _OPERATOR.match(self.text, start + 2, close)
         if match is None:

@@ -57,6 +57,7 @@ def test_what_becomes_of_a_text(text: str, made: str) -> None:
         ("${ a}", 0, "names no variable"), ("${a }", 0, "is no variable"), ("${a!}", 0, "is no variable"),
         ("${a:}", 0, "is no variable"), ("${a:b}", 0, "is no variable"), ("${a=b}", 0, "is no variable"),
         ("${é}", 0, "names no variable"), ("${", 0, "'${' has no '}'"), ("x${FOO", 1, "'${' has no '}'"),
+        ("${FOO:-${GONE:-${", 0, "'${' has no '}'"), ("${GONE:-${B ${FOO}", 0, "'${' has no '}'"),
         ("${GONE:-${1}}", 8, "names no variable"), ("${FOO:+${a b}}", 7, "is no variable"),
         ("$FOO ${GONE:?say it}", 5, "the variable GONE is not set: say it"),
         ("${EMPTY:?}", 0, "the variable EMPTY is empty"), ("${GONE?}", 0, "the variable GONE is not set"),
