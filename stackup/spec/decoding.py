@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from stackup.errors import BadInput, Place
 
 MAX_BYTES = 4 << 20
@@ -13,8 +15,9 @@ def decode(data: bytes, file: str) -> str:
         raise BadInput(f"{file} has more than {MAX_BYTES >> 20} MiB", hint="is this the right file?")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise BadInput(f"{file}: the file is UTF-16", hint="save it as UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)  # the codec that does so is a module of its own
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
