@@ -135,8 +135,8 @@ class Networks:
         for key, attachment in service.networks.items():
             record = self._record(desired.stack, key)
             assert record is not None, f"network {key} was not created"
-            self._service_address(desired.stack, service, record)
-            taken = self._records.ledger.values("address", record.name)
+            taken = set(self._records.ledger.values("address", record.name))
+            self._service_address(desired.stack, service, record, taken)
             if attachment.ipv4_address and service.replicas == 1:
                 address = ipam.static_address(record.subnet, attachment.ipv4_address, taken, gateway=_gateway(record))
             else:
@@ -148,17 +148,18 @@ class Networks:
             found[key] = address
         return found
 
-    def _service_address(self, stack: str, service: Service, network: NetworkRecord) -> None:
+    def _service_address(self, stack: str, service: Service, network: NetworkRecord, taken: set[str]) -> None:
+        """Lease one where the service has none yet; `taken` then has it, too."""
         owner, ledger = topology.owner(stack, service.name), self._records.ledger
         if service.endpoint_mode == "vip" and not any(
             lease.kind == "address" and lease.scope == network.name for lease in ledger.of(owner)
         ):
             released = self._released.get(network.name, ())
             address = ipam.service_address(
-                network.subnet, ledger.values("address", network.name), released, within=network.network.ip_range,
-                gateway=_gateway(network),
+                network.subnet, taken, released, within=network.network.ip_range, gateway=_gateway(network)
             )  # fmt: skip
             ledger.take("address", network.name, address, owner)
+            taken.add(address)
 
     def given_back(self, record: ContainerRecord) -> None:
         """The addresses of a deleted container are free again; they are given out last."""

@@ -7,6 +7,7 @@ first: a client that still remembers it meets nobody rather than a stranger.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from collections.abc import Collection, Iterable, Sequence
@@ -94,18 +95,24 @@ def _reserved(network: ipaddress.IPv4Network, gateway: str) -> tuple[ipaddress.I
 def _choose(
     subnet: str, taken: Collection[str], released: Sequence[str], within: str | None, gateway: str, *, downwards: bool
 ) -> str:
-    network = ipaddress.IPv4Network(subnet)
-    pool = ipaddress.IPv4Network(within) if within else network
-    busy = frozenset(taken) | {str(address) for address in _reserved(network, gateway)}
-    used = frozenset(released)
-    first, last = int(pool.network_address), int(pool.broadcast_address)
+    first, last, reserved = _bounds(subnet, within, gateway)
+    busy, used = reserved.union(taken), frozenset(released)
     numbers = range(last, first - 1, -1) if downwards else range(first, last + 1)
     for number in numbers:
         address = socket.inet_ntoa(number.to_bytes(4))
         if address not in busy and address not in used:
             return address
     for address in released:
-        if address not in busy and ipaddress.IPv4Address(address) in pool:
+        if address not in busy and first <= int(ipaddress.IPv4Address(address)) <= last:
             return address
     hint = "give the network a larger ip_range" if within else "give the network a larger subnet"
-    raise Conflict(f"no free address is left in {pool}", hint=hint)
+    raise Conflict(f"no free address is left in {within or subnet}", hint=hint)
+
+
+@functools.lru_cache(maxsize=64)
+def _bounds(subnet: str, within: str | None, gateway: str) -> tuple[int, int, frozenset[str]]:
+    """The first and the last address to choose from, and those that nobody gets; the same for a whole network."""
+    network = ipaddress.IPv4Network(subnet)
+    pool = ipaddress.IPv4Network(within) if within else network
+    reserved = frozenset(str(address) for address in _reserved(network, gateway))
+    return int(pool.network_address), int(pool.broadcast_address), reserved
