@@ -29,6 +29,7 @@ BRIDGE = "`network_mode: bridge`"
 COMMANDS = "`command: a; b` as text"
 DEPENDS = "`depends_on` what is absent; its long form without `condition`"
 DURATIONS = "`stop_grace_period: 5`, and other durations without a unit"
+EARLIER = "`extends` of a service that only an earlier file has"
 EMPTY = "an empty document; a file without services"
 ENGINE = "values that only an engine looks at: image references, addresses, signals, sizes below 0, `restart: often`"
 EXTENSIONS = "keys that begin with `x-`"
@@ -73,6 +74,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(ENGINE, "refused", r"is the gateway of|is no range of addresses|soft \d+ is more than hard"),
     Difference(ENGINE, "refused", r"can be the source$|there is no limit of memory|less than the limit of memory"),
+    Difference(ENGINE, "refused", r": (is empty|an empty path)( \(|$)"),
     Difference(LATE, "refused", r"a second mount on|no port can be published with|is the name of volumes\."),
     Difference(PORTS, "refused", r"is published twice|waits for '\w+' to be healthy"),
     Difference(ZERO, "refused", r"is \d+ bytes$|processor cores above 0"),
@@ -82,13 +84,16 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         NOTHING, "taken", r"^validating .* must be a (array|mapping|boolean or string|integer or string|string)$"
     ),
+    Difference(NOTHING, "taken", r"pull_policy '' does not match|project name must not be empty$"),
     Difference(NOTHING, "taken", r"override\.mergeLogging|service \"\" not found"),
     Difference(DURATIONS, "taken", r"missing unit in duration|grace_period must be a string$"),
     Difference(COMMANDS, "taken", r"'services\[\w+\]\.command' invalid command line string$"),
     Difference(LETTER, "otherwise", r"^services\.\w+\.volumes: .* \| .*'target': '[a-z]:/|^volumes\.[a-z]: "),
     Difference("`disable: true` over the check of an extended service", "refused", r"this does not switch off$"),
-    Difference(INCLUDED, "taken", r"conflicts with imported resource$|^cannot extend service .* not found$"),
+    Difference(INCLUDED, "taken", r"conflicts with imported resource$|^cannot extend .*/compose.yaml: .* not found$"),
+    Difference(EARLIER, "taken", r"^cannot extend .*/compose.override.yaml: .* not found$"),
     Difference(TWICE, "taken", r"items at \d+ and \d+ are equal$|extra_hosts must be a mapping$"),
+    Difference(TWICE, "taken", r"tmpfs\[\d+\]: target \S+ already mounted as services\.\w+\.tmpfs"),
     Difference(DEPENDS, "taken", r"depends_on\.\w+ missing property 'condition'$|depends on undefined service"),
     Difference(SHAPES, "refused", r"is no name of a (stack|service|network|profile|volume)$"),
     Difference(NEWER, "taken", r"'pre_start' not allowed$|cpu_rt_\w+: failed to cast|must declare either `file` or"),

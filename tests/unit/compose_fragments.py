@@ -39,7 +39,7 @@ FRAGMENTS: Mapping[str, Sequence[str]] = {
                     "{test: [a]}", "{test: [CMD-SHELL, 'a b'], timeout: 500ms, start_period: 1h}"),
     "hostname": ("host",),
     "init": ("true", "false"),
-    "labels": ("{a: b, c: 1}", "[a=c, d]", "{a: {b: c}}"),
+    "labels": ("{a: b, c: 1}", "[a=c, d]"),
     "logging": ("{driver: local}", "{driver: other, options: {a: b}}", "{options: {c: d}}"),
     "mem_limit": ("64M", "67108864", "1gb", "'100 mb'", "64X"),
     "mem_reservation": ("32M",),

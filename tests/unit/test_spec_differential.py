@@ -155,7 +155,7 @@ def generated(dice: random.Random) -> str:
     for index in range(dice.choice((1, 1, 2))):
         services = []
         for name in "abc":
-            keys = dice.sample(sorted(FRAGMENTS), dice.randint(0, 4))
+            keys = dice.sample(sorted(FRAGMENTS), dice.randint(0, 3))
             said = [f"    {key}: {dice.choice(FRAGMENTS[key])}" for key in keys]
             if index == 0 or said:
                 services.append("\n".join([f"  {name}:", *([f"    image: {name}"] if index == 0 else []), *said]))
