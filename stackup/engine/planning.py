@@ -140,10 +140,7 @@ def up(
     host: Host, loaded: Loaded, services: Sequence[str], *, wait: bool, conduct: Conduct = USUAL, report: Reporter
 ) -> UpResult:  # fmt: skip
     """The whole flow. Where the stack was changed by somebody else meanwhile, everything is planned again, once."""
-    from stackup.runtime import spawning
-
-    spawning.start_pair(host)  # it comes up while we import what planning needs
-    from stackup.builder import build as _build  # noqa: F401
+    from stackup.builder import build as _build  # noqa: F401  here: the supervisor comes up meanwhile
     from stackup.planner import graph as _graph  # noqa: F401
 
     connection: Client | None = None

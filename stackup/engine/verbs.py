@@ -62,9 +62,13 @@ def up(
     Returns when the operations are done, with `wait` when all named services are healthy or ended well.
     Raises StackupError after the last operation when one failed; KeyboardInterrupt leaves what the next `up` continues.
     """
+    from stackup.runtime import spawning
+
+    host = paths.open_root(root)
+    spawning.start_pair(host)  # it comes up while we import what planning needs
     from stackup.engine import planning
 
-    return planning.up(paths.open_root(root), loaded, services, wait=wait, conduct=conduct, report=report)
+    return planning.up(host, loaded, services, wait=wait, conduct=conduct, report=report)
 
 
 def down(root: str, stack: str, *, volumes: bool = False, report: Reporter = events.ignore) -> int:
