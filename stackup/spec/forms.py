@@ -267,7 +267,7 @@ def obeyed_security(node: Node, ctx: Context) -> Node:
     found = []
     for item in node.list:
         if isinstance(item.value, str) and (item.value.startswith("label=") or item.value == "apparmor=unconfined"):
-            ctx.report.warn(item, "has no effect: stackup sets no SELinux label and no AppArmor profile")
+            ctx.report.warn_alike(item, "has no effect: stackup sets no SELinux label and no AppArmor profile")
         else:
             found.append(item)
     return node.made(found)

@@ -276,5 +276,6 @@ def oom_score(node: Node, path: Path, reading: Reading) -> int:
     """-1000 to 1000; what lies below 0 would outlive the machine's own programs and is read as 0."""
     value: int = integer(-1000, 1000)(node, path, reading)
     if value < 0:
-        reading.report.warn(node, "below 0 has no effect: a container does not outlive the machine's own programs")
+        message = "below 0 has no effect: a container does not outlive the machine's own programs"
+        reading.report.warn_alike(node, message)
     return max(value, 0)

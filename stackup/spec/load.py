@@ -162,4 +162,5 @@ def _without_effect(stack: Stack, origins: Origins, report: Report) -> None:
     for name, service in stack.services.items():
         if service.stdin_open and not service.tty:
             node = origins.node("services", name, "stdin_open")
-            report.warn(node, "has no effect yet: the input is empty; 'tty: true' gives a terminal that stays open")
+            message = "has no effect yet: the input is empty; 'tty: true' gives a terminal that stays open"
+            report.warn_alike(node, message)

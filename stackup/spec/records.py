@@ -117,7 +117,7 @@ class Record:
             return
         reading.origins.add(path, child)
         reading.warned[path] = untupled(value)
-        reading.report.warn(child, support.told(entry), at_key=True)
+        reading.report.warn_alike(child, support.told(entry), at_key=True)
 
 
 def untupled(value: Any) -> Any:

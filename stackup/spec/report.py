@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PLAIN_KEY = r"[A-Za-z0-9_/-]+"
 _LONGEST_LINE = 500
+_MOST_NAMES = 4  # of others that are warned of alike
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
 
 
@@ -51,7 +52,8 @@ class Report:
     def __init__(self) -> None:
         self._sources: dict[str, list[str]] = {}
         self._problems: dict[tuple[Place, str], Problem] = {}
-        self._warnings: dict[str, None] = {}
+        self._warnings: dict[str, dict[str, None]] = {}  # and those whom it is said of, where it may be several
+        self._alike: dict[tuple[str, str], dict[str, None]] = {}
         self._spoilt: set[tuple[str, str]] = set()
 
     def add_source(self, file: str, text: str) -> None:
@@ -92,21 +94,35 @@ class Report:
         self.warn_at(node.key_place if at_key else node.place, dotted(node.path), message)
 
     def warn_at(self, place: Place, path: str, message: str) -> None:
-        self._warnings[f"{place}: {path}: {message}" if path else f"{place}: {message}"] = None
+        self.warn_plainly(f"{place}: {path}: {message}" if path else f"{place}: {message}")
 
     def warn_plainly(self, message: str) -> None:
-        self._warnings[message] = None
+        self._warnings.setdefault(message, {})
+
+    def warn_alike(self, node: Node, message: str, *, at_key: bool = False) -> None:
+        """The same of a key, whoever has it, is one warning: at the first place, with the names of a few others."""
+        depth = max((index for index, part in enumerate(node.path) if isinstance(part, str)), default=0)
+        if depth == 0:
+            self.warn(node, message, at_key=at_key)
+            return
+        owner, key = dotted(node.path[:depth]), str(node.path[depth])
+        if (key, message) not in self._alike:
+            place = node.key_place if at_key else node.place
+            owners = self._warnings.setdefault(f"{place}: {dotted(node.path)}: {message}", {})
+            self._alike[key, message] = owners
+        self._alike[key, message][owner] = None
 
     @contextmanager
     def without_warnings(self) -> Iterator[None]:
         """What is looked through only for mistakes: nobody is warned of what does not take part."""
-        before = dict(self._warnings)
+        before = self._warnings, self._alike
+        self._warnings, self._alike = {}, {}
         yield
-        self._warnings = before
+        self._warnings, self._alike = before
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(self._warnings)
+        return tuple(line + _and_more(list(owners)[1:]) for line, owners in self._warnings.items())
 
     @property
     def failed(self) -> bool:
@@ -116,6 +132,11 @@ class Report:
         """SpecErrors with everything found so far, if anything was."""
         if self._problems:
             raise SpecErrors(tuple(self._problems.values()))
+
+
+def _and_more(names: Sequence[str]) -> str:
+    shown = names[:_MOST_NAMES]
+    return f"; and {len(names)} more: {', '.join(shown)}{', ...' if len(shown) < len(names) else ''}" if names else ""
 
 
 def found(names: Mapping[str, object] | Sequence[str], limit: int = 8) -> str:
