@@ -134,13 +134,10 @@ def volume(node: Node, ctx: Context) -> Node:
         return node.made({})
     if not node.is_map:
         return node
+    if (external := node.get("external")) is not None and external.is_map:  # Compose's old form
+        from stackup.spec import later
+
+        node = later.external(node, ctx)
     items = dict(node.items)
-    external = items.get("external")
-    if external is not None and external.is_map:  # Compose's old form: {external: {name: x}}
-        items["external"] = external.made(True)
-        if (name := external.get("name")) is not None:
-            other = items.setdefault("name", name)
-            if other is not name:
-                ctx.report.problem(name, "'external.name' together with 'name'", "write 'name' only", at_key=True)
     apply(items, {"labels": forms.pairs}, ctx)
     return node.made(items)

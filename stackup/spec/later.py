@@ -83,6 +83,9 @@ def external(node: Node, ctx: Context) -> Node:
     items = dict(node.items) | {"external": found.made(True)}
     if (name := found.get("name")) is not None and items.setdefault("name", name) is not name:
         ctx.report.problem(name, "'external.name' together with 'name'", "write 'name' only", at_key=True)
+    for key, value in found.items.items():
+        if key != "name" and not key.startswith("x-"):
+            ctx.report.problem(value, "unknown key", "known here: name", at_key=True)
     return node.made(items)
 
 

@@ -271,7 +271,8 @@ SERVICE = Record(
                        hint="as in 'nofile'"),
      "shm_size": size, "oom_score_adj": kinds.oom_score, "userns_mode": choice("", "host", what="mode"),
      "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT)), TEXT), "label_file": _TEXT_OR_LIST,
-     "extends": written(EXTENDS, TEXT), "links": listed(_LINK), "volumes_from": _TEXTS,
+     "extends": written(EXTENDS, TEXT), "links": listed(kinds.nonempty(_LINK)),
+     "volumes_from": listed(kinds.nonempty(text)),
      "profiles": listed(
          kinds.nonempty(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))
      )},
