@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from stackup.errors import BadInput
+from stackup.spec.decoding import regular
 from stackup.spec.report import Report
 
 # Per kind: names of the file, and of what is laid over it where no file was named. The first name there wins.
@@ -25,10 +26,12 @@ _HINT = "`stackup init` writes a first one for what lies in the folder; -C names
 
 
 class File(NamedTuple):
-    """A file of the project: where it lies (absolute; "-" is the standard input) and what messages call it."""
+    """A file of the project: where it lies (absolute; "-" is the standard input) and what messages call it. `any_kind`:
+    the caller named it, so it may be a pipe, as `<(...)` of a shell is; what a project names must be a regular file."""
 
     path: str
     shown: str
+    any_kind: bool = False
 
     @property
     def dialect(self) -> Dialect:
@@ -41,6 +44,8 @@ class File(NamedTuple):
 
     def _read(self, limit: int) -> bytes:
         try:
+            if not self.any_kind and self.path != STDIN:
+                return regular(self.path, limit)
             with open(0 if self.path == STDIN else self.path, "rb", closefd=self.path != STDIN) as file:
                 data = file.read(limit)
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or self.path == STDIN:
@@ -59,21 +64,24 @@ def dialect_of(path: str) -> Dialect:
     return "compose" if "compose" in os.path.basename(path) else "stack"
 
 
-def given(folder: str, names: Sequence[str], said_by: str = "-f") -> tuple[File, ...]:
-    """The files that somebody named, relative to `folder`. BadInput where one is not there."""
+def given(folder: str, names: Sequence[str], said_by: str = "-f", *, by_caller: bool = True) -> tuple[File, ...]:
+    """The files that somebody named, relative to `folder`. BadInput where one is not there. `by_caller`: not by a file
+    of the project."""
     if names.count(STDIN) > 1:
         raise BadInput("the standard input can be read once", hint="name '-' once")
-    return tuple(File(STDIN, "stdin") if n == STDIN else _given(folder, n, said_by) for n in names)
+    if STDIN in names and not by_caller:
+        raise BadInput(f"{said_by} in a file names the standard input", hint="-f - reads it")
+    return tuple(File(STDIN, "stdin") if n == STDIN else _given(folder, n, said_by, by_caller) for n in names)
 
 
-def _given(folder: str, name: str, said_by: str) -> File:
+def _given(folder: str, name: str, said_by: str, by_caller: bool) -> File:
     path = os.path.normpath(os.path.join(folder, name))
     if os.path.isdir(path):
         hint = f"for another folder: stackup -C {name} ..." if said_by == "-f" else None
         raise BadInput(f"{name or path} is a folder", hint=hint or f"{said_by} names files")
     if not os.path.exists(path):
         raise BadInput(f"no file {name}", hint=f"{near(path)}{said_by} names a stack file; looked for {path}")
-    return File(path, name)
+    return File(path, name, by_caller)
 
 
 def near(path: str) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackup.errors import BadInput
+from stackup.spec.decoding import MAX_BYTES, decode, regular
 from stackup.spec.forms import Context
-from stackup.spec.nodes import MAX_BYTES, Node, decode, shorten
+from stackup.spec.nodes import Node, shorten
 from stackup.spec.sources import Source
 from stackup.spec.variables import Variables, not_utf_8
 
@@ -129,8 +130,7 @@ class _Work:
         self.texts[path] = None
         problem = self.ctx.report.problem
         try:
-            with open(path, "rb") as file:
-                self.texts[path] = decode(file.read(MAX_BYTES + 1), node.value)
+            self.texts[path] = decode(regular(path, MAX_BYTES + 1), node.value)
         except FileNotFoundError:
             del self.texts[path]  # the next service may ask for it, too
             if required:

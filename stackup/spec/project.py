@@ -88,7 +88,8 @@ def prepare(options: Options, report: Report, *, quick: bool = False) -> Project
     variables = Variables(environment, () if quick and not _telling(first) else first, report)
     if not files and (named := _value(variables, "COMPOSE_FILE")):
         separator = _value(variables, "COMPOSE_PATH_SEPARATOR") or os.pathsep
-        files = discover.given(start, [n for n in named.split(separator) if n], "COMPOSE_FILE")
+        names = [name for name in named.split(separator) if name]
+        files = discover.given(start, names, "COMPOSE_FILE", by_caller="COMPOSE_FILE" in environment)
     if not files:
         files = discover.upward(directory or start, report, start)
     folder = directory or _folder_of(files) or start
@@ -142,7 +143,7 @@ def _named(start: str, name: str, said_by: str) -> File:
         raise BadInput(f"no file {name}", hint=f"{discover.near(path)}{said_by} names it; looked for {path}")
     if os.path.isdir(path):
         raise BadInput(f"{name} is a folder", hint=f"{said_by} names a file")
-    return File(path, name)
+    return File(path, name, any_kind=True)
 
 
 def _default(folder: str, start: str) -> tuple[File, ...]:

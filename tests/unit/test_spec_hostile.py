@@ -3,6 +3,7 @@ speaks to the terminal, and no line of a file with secrets is shown."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from stackup.spec import decoding
 
 _SPEAKS = '"a\\e[31m\\e]0;t\\a\\nerror: x\\u202e\\x9b31m"'  # colours, a title, a line of its own, letters turned round
 _SERVICE = "services:\n  web:\n    image: a:1\n"
@@ -100,3 +103,111 @@ def test_a_folder_whose_name_is_no_text_is_an_error_where_text_is_wanted(tmp_pat
     assert done.returncode == 2
     assert b"is not UTF-8" in done.stderr
     assert quiet(done.stderr)
+
+
+# --- kinds of files
+
+
+def special(kind: str, folder: Path) -> str:
+    """The path of something that is no regular file, or reads as none; "": not on this machine."""
+    path = folder / "special"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(path))
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to a pipe":
+        os.mkfifo(folder / "pipe")
+        path.symlink_to("pipe")
+    else:
+        return kind if os.path.exists(kind) else ""
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "pipe",
+        "socket",
+        "loop",
+        "folder",
+        "link to a pipe",
+        "/dev/zero",
+        "/dev/tty",
+        "/dev/ptmx",
+        "/dev/full",
+        "/proc/kmsg",
+    ],
+)
+def test_what_is_no_file_makes_nobody_wait(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = special(kind, tmp_path)
+    if not path:
+        pytest.skip(f"no {kind}")
+    (tmp_path / "b.yaml").write_text("services: {b: {image: a:1}}\n")
+    for text in (
+        f"include: [{path}]\n{_SERVICE}",
+        f"include: [{{path: b.yaml, env_file: {path}}}]\n{_SERVICE}",
+        f"include: [{{path: [b.yaml, {path}]}}]\n{_SERVICE}",
+        f"{_SERVICE}    extends: {{file: {path}, service: a}}\n",
+        f"{_SERVICE}    env_file: {path}\n",
+        f"{_SERVICE}    env_file: [{{path: {path}, required: false, format: raw}}]\n",
+        f"{_SERVICE}    label_file: {path}\n",
+    ):
+        (tmp_path / "stack.yaml").write_text(text)
+        done = stackup(tmp_path, "config", "-q")
+        assert done.returncode == 2, text
+        assert b"regular file" in done.stderr or kind in ("loop", "folder", "/proc/kmsg"), done.stderr
+        assert quiet(done.stderr)
+    (tmp_path / ".env").write_text(f"COMPOSE_FILE={path}\n")
+    for argv in (["config", "-q"], ["ps"]):
+        done = stackup(tmp_path, *argv)
+        assert (done.returncode == 2 or argv == ["ps"]) and quiet(done.stderr), done.stderr
+
+
+def test_a_file_that_is_no_file_as_stack_file_or_beside_it_is_not_there(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stack.yaml")
+    done = stackup(tmp_path, "config")
+    assert done.returncode == 2 and b"no stack file" in done.stderr
+    (tmp_path / "stack.yaml").unlink()
+    (tmp_path / "stack.yaml").write_text(_SERVICE)
+    for name in (".env", "stack.override.yaml"):
+        os.mkfifo(tmp_path / name)
+    for verb in ("config", "plan", "check", "ps"):
+        assert stackup(tmp_path, verb).returncode in (0, 1)
+
+
+def test_a_file_of_the_project_does_not_read_the_callers_input(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMPOSE_FILE=-\n")
+    reading, writing = os.pipe()
+    try:
+        for argv in (["config"], ["ps"], ["check"]):
+            done = stackup(tmp_path, *argv, stdin=reading)
+            assert done.returncode == 2
+            assert b"names the standard input" in done.stderr
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_who_names_a_pipe_on_the_line_is_read_from_it(tmp_path: Path) -> None:
+    text = "services: {web: {image: 'a:$A'}}"
+    line = f'{sys.executable} -m stackup -p a -f <(echo "$0") --env-file <(echo A=1) config'
+    done = subprocess.run(["bash", "-c", line, text], cwd=tmp_path, capture_output=True, timeout=10)
+    assert b"image: a:1" in done.stdout, done.stderr
+
+
+def test_a_file_that_becomes_a_pipe_between_two_looks_makes_nobody_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("A=1\n")
+    regular_file = os.stat(tmp_path / "a")
+    (tmp_path / "a").unlink()
+    os.mkfifo(tmp_path / "a")
+    monkeypatch.setattr(decoding.os, "stat", lambda path: regular_file)
+    with pytest.raises(OSError, match="regular"):
+        decoding.regular(str(tmp_path / "a"), 100)
