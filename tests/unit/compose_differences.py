@@ -72,21 +72,29 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         ENGINE, "refused", r"behind the closing quote|has no 'subnet'$|is not in the (subnet|range)|somebody else$"
     ),
-    Difference(ENGINE, "refused", r"is the gateway of|is no range of addresses|soft \d+ is more than hard"),
-    Difference(ENGINE, "refused", r"can be the source$|there is no limit of memory|less than the limit of memory"),
+    Difference(
+        ENGINE, "refused", r"is the gateway of|is no range of addresses|soft \d+ is more than hard|is no propagation$"
+    ),
+    Difference(
+        ENGINE,
+        "refused",
+        r"can be the source$|there is no limit of memory|'path' is missing$|less than the limit of memory",
+    ),
     Difference(ENGINE, "refused", r": (is empty|an empty path)( \(|$)"),
     Difference(LATE, "refused", r"a second mount on|no port can be published with|is the name of volumes\."),
     Difference(PORTS, "refused", r"is published twice|waits for '\w+' to be healthy"),
     Difference(ZERO, "refused", r"is \d+ bytes$|processor cores above 0"),
     Difference(TEXT, "taken", r"invalid jsonType time\.Time$|^non-string key in |unconvertible type 'string'$"),
-    Difference(TEXT, "taken", r"(command\.\d|user|stop_signal|uid|version) must be a string$"),
+    Difference(TEXT, "taken", r"(command\.\d|cpuset|memory|user|stop_signal|uid|version) must be a string$"),
     Difference(TEXT, "otherwise", r"^services\.\w+\.(environment|labels)\.\w+: '[-+0-9.exo]+' \| '[-0-9.e+]+'$"),
     Difference(
         NOTHING, "taken", r"^validating .* must be a (array|mapping|boolean or string|integer or string|string)$"
     ),
     Difference(NOTHING, "taken", r"pull_policy '' does not match|project name must not be empty$"),
+    Difference(NOTHING, "refused", r"expected text, found nothing$"),
+    Difference(NOTHING, "otherwise", r"\.options\.\w+: None \| ''$"),
     Difference(NOTHING, "taken", r"override\.mergeLogging|service \"\" not found"),
-    Difference(DURATIONS, "taken", r"missing unit in duration|grace_period must be a string$"),
+    Difference(DURATIONS, "taken", r"missing unit in duration|(grace_period|interval) must be a string$"),
     Difference(COMMANDS, "taken", r"'services\[\w+\]\.command' invalid command line string$"),
     Difference(LETTER, "otherwise", r"^services\.\w+\.volumes: .* \| .*'target': '[a-z]:/|^volumes\.[a-z]: "),
     Difference("`disable: true` over the check of an extended service", "refused", r"this does not switch off$"),
