@@ -34,6 +34,7 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Scalar = str | int | float | bool | None
 
 _INT = re.compile(r"[-+]?[0-9]+")
+# Not compiled here: most files have no such number.
 _OCTAL = r"0o?[0-7]+"
 _HEX = r"0x[0-9a-fA-F]+"
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"

@@ -12,7 +12,7 @@ from stackup.errors import Place, Problem, SpecErrors
 if TYPE_CHECKING:
     from stackup.spec.nodes import Node, Source
 
-_PLAIN_KEY = r"[A-Za-z0-9_/-]+"
+_PLAIN_KEY = r"[A-Za-z0-9_/-]+"  # compiled by the first message
 _LONGEST_LINE = 500
 _MOST_NAMES = 4  # of others that are warned of alike
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
