@@ -6,10 +6,12 @@ keys that no file has: written by hand they would be taken for what they are not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from stackup.spec.discover import Dialect, dialect_of
 from stackup.spec.nodes import Node
 from stackup.spec.report import Report
+from stackup.spec.suggest import nearest
 
 _TOP = {
     "images": "describe images in a stack.yaml beside it; -f takes several files",
@@ -21,12 +23,48 @@ _SERVICE = {
 }
 _NETWORK = {"subnet": "write 'ipam: {config: [{subnet: ...}]}'"}
 
+_OURS = {"stack": _TOP, "service": _SERVICE, "network": _NETWORK}
+# Other tools' words, and what to write in a Compose file where a stack file has a key of ours.
+_WORDS = {
+    "stack": {"image": "it stands in a service, as in 'services: {web: {image: ...}}'"},
+    "service": {
+        "memory": "the key is 'mem_limit'", "pids": "the key is 'pids_limit'",
+        "limits": _SERVICE["resources"], "quotas": _SERVICE["resources"],
+    },
+}  # fmt: skip
+
 _INNER_SERVICE = {"endpoint_mode": "it stands under 'deploy'"}
 _INNER_POLICY = {"policy": "the key is 'condition'"}
 _INNER_MOUNT = {
     "nocopy": "it stands under 'volume'", "create_host_path": "it stands under 'bind'",
     "size": "it stands under 'tmpfs'", "mode": "it stands under 'tmpfs'",
 }  # fmt: skip
+
+
+def content(dialect: Dialect) -> str:
+    """What a file of this kind holds, for a sentence."""
+    return "'services'" if dialect == "compose" else "'images' and 'services'"
+
+
+def nothing(dialect: Dialect) -> str:
+    """What is wrong with a stack in which there is nothing."""
+    if dialect == "compose":
+        return "no 'services': nothing to run"
+    return "neither 'services' nor 'images': nothing to build or to run"
+
+
+def without_ours(record: str, words: Sequence[str], node: Node) -> Sequence[str]:
+    """The keys that may be proposed where `node` stands: in a Compose file none of ours."""
+    ours = _OURS.get(record)
+    return [word for word in words if word not in ours] if ours and dialect_of(node.file) == "compose" else words
+
+
+def instead(record: str, key: str, node: Node) -> str | None:
+    """What a Compose file says for a key that is none, where a stack file would have a key of ours for it."""
+    if record not in _OURS or dialect_of(node.file) != "compose":
+        return None
+    ours = _OURS[record]
+    return _WORDS.get(record, {}).get(key.lower()) or ours.get(nearest(key, ours) or "")
 
 
 def check(root: Node, report: Report) -> None:

@@ -75,7 +75,7 @@ class Files:
         roots = documents(text, file.shown, self.report)
         for root in roots:
             if not root.is_map:
-                message = f"expected a mapping with 'images' and 'services', found {root.describe()}"
+                message = f"expected a mapping with {dialects.content(file.dialect)}, found {root.describe()}"
                 self.report.problem(root, message)
         self._parsed[file.path] = roots = [root for root in roots if root.is_map]
         return roots

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stackup.errors import BadInput, Place
-from stackup.spec import consistency, environment, inherit, normalise, profiles, project, unique, validate
+from stackup.spec import consistency, dialects, environment, inherit, normalise, profiles, project, unique, validate
 from stackup.spec.discover import File
 from stackup.spec.files import Files, Scope
 from stackup.spec.forms import Context
@@ -96,8 +96,9 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
     tree = files.tree(found.files, scope)
     if tree is None:
         report.finish()
-        shown = found.files[0].shown
-        raise BadInput(f"{shown} is empty", hint="it needs 'images' and 'services'", place=Place(shown, 1))
+        first = found.files[0]
+        hint = f"it needs {dialects.content(first.dialect)}"
+        raise BadInput(f"{first.shown} is empty", hint=hint, place=Place(first.shown, 1))
     tree = unique.unique(tree, report)
     known = profiles.declared(tree)
     if found.options.interpolate:
@@ -136,7 +137,7 @@ def _stack(
             validate.SERVICE(node, ("services", service), Reading(report, Origins()))
     stack = Stack(name=name, folder=found.folder, file=found.files[0].path, inactive=off, **values)
     if not (stack.services or stack.images or off or report.failed):
-        report.problem(tree, "neither 'services' nor 'images': nothing to build or to run")
+        report.problem(tree, dialects.nothing(found.files[0].dialect))
     consistency.check(stack, origins, ctx, known)
     if reading.warned:
         from stackup.spec import pending

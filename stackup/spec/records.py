@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stackup.spec import dialects
 from stackup.spec.model import Path
 from stackup.spec.nodes import Node
 from stackup.spec.readers import AnyReader, Reading, expected, names
@@ -95,11 +96,13 @@ class Record:
         if (unheeded := self.unheeded.get(key)) is not None:
             self._unheeded(key, unheeded, child, (*path, key), reading)
             return None
-        known = self.known
-        near = did_you_mean(key, known) if key.lower() in known else self.words.get(key.lower())
+        known = dialects.without_ours(self.name, self.known, child)
+        near = did_you_mean(key, known) if key.lower() in known else None
+        near = near or dialects.instead(self.name, key, child) or self.words.get(key.lower())
         if not path and {"image", "build", "command"} & child.items.keys():
             near = f"is '{key}' a service? indent it under 'services'"
-        hint = near or did_you_mean(key, [*known, *self.unheeded]) or names(known)
+        others = [word for word in self.unheeded if word != "version"]  # which nobody needs
+        hint = near or did_you_mean(key, [*known, *others]) or names(known if path else [*known, *others])
         reading.report.problem(child, "unknown key", hint, at_key=True)
         return hint
 
