@@ -1,5 +1,4 @@
-"""What services say about each other without `depends_on`: links, shared namespaces, volumes of another service. And
-what they need not say: a dependency that is optional and does not take part."""
+"""What services say about each other without `depends_on`: links, shared namespaces, volumes of another service."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ MAX_MOUNTS = 50_000
 
 
 def implied(services: dict[str, Node], inactive: Collection[str], ctx: Context) -> dict[str, Node]:
-    """The services with their implicit dependencies, with the mounts of those that `volumes_from` names, and without
-    the optional dependencies that do not take part."""
+    """The services with their implicit dependencies, and with the mounts of those that `volumes_from` names."""
     work = _Work(services, ctx)
     there = services.keys() - set(inactive)
     return {name: work.service(name, node, there) for name, node in services.items()}
@@ -38,10 +36,9 @@ class _Work:
         own = items.get("depends_on")
         if own is None or own.value is None or own.is_map:
             said = own.items if own is not None else {}
-            kept = {n: d for n, d in said.items() if n in there or not _optional(d)}
-            kept |= {n: d for n, d in needed.items() if n not in said}
-            if kept != said:
-                items["depends_on"] = (own or node).made(kept)
+            more = {n: d for n, d in needed.items() if n not in said or (n not in there and _optional(said[n]))}
+            if more:
+                items["depends_on"] = (own or node).made({**said, **more})
         if "volumes_from" in items:
             mounts = self.mounts(name)
             volumes = items.get("volumes")

@@ -7,6 +7,7 @@ importing it and building its classes costs about 120 ms at each start.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stackup.spec import hints, kinds
@@ -331,7 +332,13 @@ TOP = Record(
 
 
 def validate(root: Node, reading: Reading) -> dict[str, Any]:
-    """`{name, images, services, networks, volumes}` of the model, whatever of it is written."""
+    """`{name, images, services, networks, volumes}` of the model, whatever of it is written; without the optional
+    dependencies on services that are not in it."""
     reading.origins.add((), root)
     values: dict[str, Any] = TOP(root, (), reading)
+    services = values.get("services", {})
+    for name, service in services.items():
+        needed = {n: d for n, d in service.depends_on.items() if d is None or d.required or n in services}
+        if len(needed) < len(service.depends_on):
+            services[name] = replace(service, depends_on=needed)
     return values
