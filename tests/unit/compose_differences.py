@@ -107,7 +107,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(NEWER, "taken", r"'pre_start' not allowed$|cpu_rt_\w+: failed to cast|must declare either `file` or"),
     Difference(TAGS, "refused", r"unknown tag|: no anchor &"),
     Difference(EMPTY, "taken", r"^top-level object must be a mapping$"),
-    Difference(EMPTY, "refused", r"nothing to build or to run$"),
+    Difference(EMPTY, "refused", r"nothing (to build or )?to run$"),
     Difference(EXTENSIONS, "taken", r"^cannot override (.*\.)?x-\w+$"),
     Difference(EXTENSIONS, "otherwise", r"^services\.\w+\.(environment|labels)\.(#extensions|x-)"),
 )
