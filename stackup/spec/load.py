@@ -99,11 +99,12 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
         first = found.files[0]
         hint = f"it needs {dialects.content(first.dialect)}"
         raise BadInput(f"{first.shown} is empty", hint=hint, place=Place(first.shown, 1))
-    tree = unique.unique(tree, report)
+    tree, ousted = unique.unique(tree, report)
     known = profiles.declared(tree)
     if found.options.interpolate:
         off = profiles.inactive(known, found.profiles, found.options.services)
         stack, origins, reading = _stack(tree, name, off, known, found, report)
+        validate.entries(ousted, report)
         report.finish()
         loaded = Loaded(
             stack,

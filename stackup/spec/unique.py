@@ -126,6 +126,10 @@ def port(item: Node) -> Hashable:
     return (str(wanted.value) if wanted is not None else "", str(published.value) if published else "0", name)
 
 
+def _whole_port(item: Node) -> Hashable:
+    return port(item), _host(item)
+
+
 def _host(item: Node) -> str | None:
     host = item.get("host_ip")
     return str(host.value) if host is not None else None
@@ -137,13 +141,33 @@ def alike_ports(base: Node, over: Node) -> bool:
     return one == other or (one is None and other in _ANY) or (other is None and one in _ANY)
 
 
-def unique(root: Node, report: Report) -> Node:
-    """The tree without the entries that a list has twice; of two that differ the last one counts, and that is said."""
+Ousted = dict[tuple[str, str], Node]
+"""Service and key -> a list of the entries that do not count."""
+
+
+def unique(root: Node, report: Report) -> tuple[Node, Ousted]:
+    """The tree without the entries that a list has twice; of two that differ the last one counts, and that is said. The
+    others are handed back: they may hold mistakes."""
     items = dict(root.items)
+    ousted: Ousted = {}
     services = items.get("services")
     if services is not None and services.is_map:
-        items["services"] = services.made({n: _service(s, report) for n, s in services.items.items()})
-    return root.made(items)
+        made = {}
+        for name, service in services.items.items():
+            made[name] = _service(service, report)
+            for key, node in made[name].items.items() if made[name] is not service else ():
+                if key != "networks" and (gone := _gone(service.items[key], node)):
+                    ousted[name, key] = node.made(gone)
+        items["services"] = services.made(made)
+    return root.made(items), ousted
+
+
+def _gone(before: Node, after: Node) -> list[Node]:
+    """What of a list does not count."""
+    if len(before.list) == len(after.list):
+        return []
+    kept = {id(item) for item in after.list}
+    return [item for item in before.list if id(item) not in kept]
 
 
 def _service(service: Node, report: Report) -> Node:
@@ -153,7 +177,7 @@ def _service(service: Node, report: Report) -> Node:
             continue
         once = node.list
         if key == "ports":
-            once = _once_ports(node.list)
+            once = _once(node.list, _whole_port, report)
         elif (by := SERVICE.get(key)) is not None:
             once = _once(node.list, by, report)
         if len(once) < len(node.list):
@@ -178,14 +202,14 @@ def _once(items: list[Node], key: Key, report: Report) -> list[Node]:
     for item in items:
         identity = key(item)
         first = found.get(identity)
-        if first is not None and first.plain() != item.plain():
+        if first is not None and _said(first) != _said(item):
             report.warn(first, f"does not count: the entry at {item.place} is for the same")
         found[identity] = item
     return list(found.values())
 
 
-def _once_ports(items: list[Node]) -> list[Node]:
-    found: dict[Hashable, Node] = {}
-    for item in items:
-        found[port(item), _host(item)] = item
-    return list(found.values())
+def _said(item: Node) -> object:
+    """A port in the short form says the same as one in the long form."""
+    if not item.is_map or "published" not in item.items:
+        return item.plain()
+    return {"protocol": "tcp", **{key: str(value.value) for key, value in item.items.items()}}

@@ -7,6 +7,7 @@ importing it and building its classes costs about 120 ms at each start.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from stackup.spec.model import (
     VolumeMount,
 )
 from stackup.spec.nodes import Node
+from stackup.spec.origins import Origins
 from stackup.spec.readers import (
     NUMERAL,
     TEXT,
@@ -55,6 +57,7 @@ from stackup.spec.readers import (
     written,
 )
 from stackup.spec.records import Record
+from stackup.spec.report import Report
 from stackup.spec.suggest import did_you_mean
 
 KEY = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}"
@@ -329,6 +332,14 @@ TOP = Record(
     "a mapping with 'services'", checked=("include", "vars"),
     words={"service": "the key is 'services'", "image": "the key is 'images'", "volume": "the key is 'volumes'"},
 )  # fmt: skip
+
+
+def entries(lists: Mapping[tuple[str, str], Node], report: Report) -> None:
+    """Report the mistakes in lists of services, by service and key, that are no part of the tree."""
+    with report.without_warnings():
+        for (service, key), node in lists.items():
+            reader = SERVICE.fields.get(key) or SERVICE.written.get(key) or SERVICE.unheeded[key].reader
+            reader.read(node, ("services", service, key), Reading(report, Origins()))
 
 
 def validate(root: Node, reading: Reading) -> dict[str, Any]:
