@@ -62,7 +62,11 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("`${NAME:-text}` with a `text` of several lines", "taken", r"^invalid interpolation .*\{\w+:-\w+; "),
     Difference(BRIDGE, "otherwise", r"^networks\.default: \{\} \| nothing$"),
     Difference(BRIDGE, "otherwise", r"^services\.\w+\.networks: \{'default': \{\}\} \| nothing$"),
-    Difference(ENGINE, "refused", r"is no (image of this|signal|capability|kind|network mode|restart policy|endpoint)"),
+    Difference(
+        ENGINE,
+        "refused",
+        r"is no image reference|is no (image of this|signal|capability|kind|network mode|restart policy|endpoint)",
+    ),
     Difference(ENGINE, "refused", r"is no (address|IPv4 address|subnet|hardware address|namespace|mode|condition)\b"),
     Difference(ENGINE, "refused", r"is no (platform|size|duration|limit|port|protocol|absolute path|rule|host name)"),
     Difference(ENGINE, "refused", r"is no volume$|unknown security option|belongs to the whole machine"),
