@@ -11,8 +11,9 @@ growing without end: every pass of a loop, every call and every text made are pa
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -62,12 +63,27 @@ class _Meter:
         return value
 
     def weigh(self, *values: Any) -> None:
-        """Pay for what an operation has to look through."""
+        """Pay for what an operation has to look through. A list that holds another one twice is counted twice: few
+        lines make one of 2**60 values that way, whose text, hash or comparison has no end."""
         for value in values:
             if isinstance(value, str | bytes):
                 self.pay(len(value) >> 6)
             elif isinstance(value, list | tuple | dict | range):
-                self.pay(len(value) >> 1)
+                self.weigh_all(value)
+
+    def weigh_all(self, outer: Sequence[Any] | Mapping[Any, Any]) -> None:
+        waiting = [outer]
+        while waiting:
+            value = waiting.pop()
+            self.pay(len(value) + 1 >> 1)
+            if isinstance(value, range):
+                continue
+            for item in itertools.chain(value, value.values()) if isinstance(value, dict) else value:
+                if isinstance(item, str):
+                    self.pay(len(item) >> 2)
+                elif isinstance(item, list | tuple | dict):
+                    self.pay(_STEP)
+                    waiting.append(item)
 
     def passes(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
@@ -123,6 +139,11 @@ def _metered(tree: jinja2.nodes.Template, environment: jinja2.Environment) -> ji
     for item in tree.find_all(jinja2.nodes.Getitem):
         if isinstance(item.arg, jinja2.nodes.Slice):
             item.node = through("_weighed", item.node)
+        elif not isinstance(item.arg, jinja2.nodes.Const):
+            item.arg = through("_weighed", item.arg)
+    for pair in tree.find_all(jinja2.nodes.Pair):
+        if not isinstance(pair.key, jinja2.nodes.Const):
+            pair.key = through("_weighed", pair.key)
     return tree
 
 
@@ -155,6 +176,8 @@ class Environment(jinja2.sandbox.SandboxedEnvironment):
 
     def _counted(self, value: Any) -> Any:
         self.meter.pay(len(value) if isinstance(value, str) else _STEP)
+        if not isinstance(value, str):
+            self.meter.weigh(value)
         return value
 
     def _weighed(self, value: Any) -> Any:
@@ -172,6 +195,7 @@ class Environment(jinja2.sandbox.SandboxedEnvironment):
     def _finalize(self, value: Any) -> Any:
         if value is not None and not isinstance(value, str | int | float | list | tuple | dict | jinja2.Undefined):
             raise NoText(f"a {type(value).__name__}")  # its text would hold an address in memory
+        self.meter.weigh(value)
         text = value if isinstance(value, str | jinja2.Undefined) else str(value)
         if isinstance(text, str):
             self.meter.pay(len(text))
@@ -211,6 +235,7 @@ class Environment(jinja2.sandbox.SandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
             self._refuse_wide("format", (left,), {})
+            self.meter.weigh(right)
         elif operator == "**" and isinstance(right, int) and (right > 1000 or _bits(left) * right > _BIG_NUMBER):
             raise TooMuch
         elif operator == "*":

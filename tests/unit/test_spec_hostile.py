@@ -211,3 +211,22 @@ def test_a_file_that_becomes_a_pipe_between_two_looks_makes_nobody_wait(
     monkeypatch.setattr(decoding.os, "stat", lambda path: regular_file)
     with pytest.raises(OSError, match="regular"):
         decoding.regular(str(tmp_path / "a"), 100)
+
+
+# --- expressions
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["{{ ns.x == ns.y }}", "{{ ns.x ~ 'a' }}", "{{ '%s' % ns.x }}", "{{ '{}'.format(ns.x) }}", "{{ {ns.x: 1} }}",
+     "{{ ns.x | string }}", "{{ ns.x | tojson }}", "{{ ns.x | join }}", "{{ [ns.x] | unique | list }}",
+     "{{ vars[ns.x] }}", "{{ ns.x in [ns.y] }}", "{{ ns.x is eq ns.y }}", "{{ [ns.x] | map('list') | join }}", "{{ dict([[ns.x, 1]]) }}"],
+)  # fmt: skip
+def test_a_list_that_holds_another_twice_is_counted_twice(use: str, tmp_path: Path) -> None:
+    """Sixty times over, its text has no end."""
+    twice = "{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% set ns.y = (ns.y, ns.y) %}{% endfor %}"
+    value = json.dumps("{% set ns = namespace(x=(1,), y=(1,)) %}" + twice + use)
+    (tmp_path / "stack.yaml").write_text(f"{_SERVICE}    environment:\n      A: {value}\n")
+    done = stackup(tmp_path, "config")
+    assert done.returncode == 2
+    assert b"makes too much or runs too long" in done.stderr
