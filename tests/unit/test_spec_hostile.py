@@ -218,10 +218,23 @@ def test_a_file_that_becomes_a_pipe_between_two_looks_makes_nobody_wait(
 
 @pytest.mark.parametrize(
     "use",
-    ["{{ ns.x == ns.y }}", "{{ ns.x ~ 'a' }}", "{{ '%s' % ns.x }}", "{{ '{}'.format(ns.x) }}", "{{ {ns.x: 1} }}",
-     "{{ ns.x | string }}", "{{ ns.x | tojson }}", "{{ ns.x | join }}", "{{ [ns.x] | unique | list }}",
-     "{{ vars[ns.x] }}", "{{ ns.x in [ns.y] }}", "{{ ns.x is eq ns.y }}", "{{ [ns.x] | map('list') | join }}", "{{ dict([[ns.x, 1]]) }}"],
-)  # fmt: skip
+    [
+        "{{ ns.x == ns.y }}",
+        "{{ ns.x ~ 'a' }}",
+        "{{ '%s' % ns.x }}",
+        "{{ '{}'.format(ns.x) }}",
+        "{{ {ns.x: 1} }}",
+        "{{ ns.x | string }}",
+        "{{ ns.x | tojson }}",
+        "{{ ns.x | join }}",
+        "{{ [ns.x] | unique | list }}",
+        "{{ vars[ns.x] }}",
+        "{{ ns.x in [ns.y] }}",
+        "{{ ns.x is eq ns.y }}",
+        "{{ [ns.x] | map('list') | join }}",
+        "{{ dict([[ns.x, 1]]) }}",
+    ],
+)
 def test_a_list_that_holds_another_twice_is_counted_twice(use: str, tmp_path: Path) -> None:
     """Sixty times over, its text has no end."""
     twice = "{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}{% set ns.y = (ns.y, ns.y) %}{% endfor %}"
