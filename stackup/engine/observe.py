@@ -71,6 +71,30 @@ def foreign(host: Host | None, desired: Desired) -> Mapping[str, str | None]:
     return {r: store.resolve(host, r) for r in sorted(references)}
 
 
+def advice(host: Host | None, loaded: Loaded, foreign: Mapping[str, str | None]) -> Mapping[str, str]:
+    """What to do about each reference of `foreign` that the store does not have: the name that was probably meant, or
+    where an image is described, which a Compose file cannot do."""
+    missing = [reference for reference, digest in foreign.items() if digest is None]
+    if not missing:
+        return {}
+    from stackup.builder.store import images as store
+    from stackup.spec.discover import dialect_of
+    from stackup.spec.suggest import nearest
+
+    listed = "`stackup image ls` lists the store"
+    where = "under images:"
+    if dialect_of(loaded.stack.file) == "compose":
+        where = "in a stack.yaml beside this file (-f takes several files)"
+    there = store.names(host)
+    last = {name.rpartition("/")[2]: name for name in there}  # a service often leaves out the stack
+    found = {}
+    for reference in missing:
+        near = nearest(reference, there) or last.get(nearest(reference, last) or "")
+        otherwise = f"describe it {where}, or build it in the stack it belongs to"
+        found[reference] = f"did you mean '{near}'? {listed}" if near else f"{otherwise}; {listed}"
+    return found
+
+
 def machine(host: Host, records: Records, stack: str, cgroups: Driver | None = None) -> Machine:
     """The machine half, from records and kernel. `cgroups`: look at the limits of what runs, too."""
     boot = identity.boot_id(host)
@@ -89,11 +113,12 @@ def machine(host: Host, records: Records, stack: str, cgroups: Driver | None = N
 
 
 def assemble(
-    half: Machine, images: Mapping[str, ObservedImage], foreign: Mapping[str, str | None] | None = None
-) -> Observed:
+    half: Machine, images: Mapping[str, ObservedImage], foreign: Mapping[str, str | None] | None = None,
+    advice: Mapping[str, str] | None = None,
+) -> Observed:  # fmt: skip
     """Both halves as the planner takes them."""
     return Observed(
-        serial=half.serial, images=images, foreign=foreign or {}, containers=half.containers,
+        serial=half.serial, images=images, foreign=foreign or {}, advice=advice or {}, containers=half.containers,
         networks=half.networks, volumes=half.volumes,
     )  # fmt: skip
 

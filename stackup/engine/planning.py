@@ -55,8 +55,9 @@ def draw(
     options = Options(services=tuple(services), remove_orphans=not conduct.keep_orphans)
     half = _machine(host, desired.stack, connection)
     keys = [a.removeprefix("image:") for a in desired.order if a.startswith("image:") and a in scope(desired, options)]
+    foreign = observe.foreign(host, desired)
     observed = observe.assemble(
-        half, observe.images(host, loaded, desired, keys), observe.foreign(host, desired)
+        half, observe.images(host, loaded, desired, keys), foreign, observe.advice(host, loaded, foreign)
     )  # fmt: skip
     plan = reconcile(desired, observed, options)
     proc = host.proc if host else "/proc"

@@ -72,13 +72,14 @@ class ObservedNetwork:
 class Observed:
     """`serial` grows with every change of the stack's records; a plan is only applied to the serial it was made from.
 
-    `foreign`: references of images not in the file -> digest, or None where the store does not have them. `volumes`:
-    the stack's own, name in the root -> key.
+    `foreign`: references of images not in the file -> digest, or None where the store does not have them; `advice`:
+    what to do about each of those. `volumes`: the stack's own, name in the root -> key.
     """
 
     serial: int = 0
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
     foreign: Mapping[str, str | None] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
     containers: tuple[ObservedContainer, ...] = ()
     networks: Mapping[str, ObservedNetwork] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)

@@ -132,7 +132,7 @@ class _Reconciler:
         if image.digest:  # pinned: it was built before this wish was stored
             return
         if image.base and image.base in self.observed.foreign and self.observed.foreign[image.base] is None:
-            raise _missing(image.base, f"image:{name}", place_of(f"image:{name}", "from", self.desired.places))
+            raise self._missing(image.base, f"image:{name}", place_of(f"image:{name}", "from", self.desired.places))
         if seen and seen.digest and seen.digest == seen.named:
             return
         steps = seen.steps if seen else ()
@@ -241,12 +241,20 @@ class _Reconciler:
         if wished.image_key is None:
             found = self.observed.foreign.get(wished.image)
             if found is None:
-                raise _missing(wished.image, f"service:{name}", self.desired.places.get(f"service:{name} image"))
+                place = self.desired.places.get(f"service:{name} image")
+                raise self._missing(wished.image, f"service:{name}", place)
             return found, None
         image = self.desired.images[wished.image_key]
         seen = self.observed.images.get(wished.image_key)
         digest = image.digest or (seen.digest if seen else None)
         return (digest, None) if digest else (None, f"image:{wished.image_key}")
+
+    def _missing(self, reference: str, resource: str, place: str | None) -> NotFound:
+        at = f" ({place})" if place else ""
+        return NotFound(
+            f"{resource}: image {reference} is neither in the file nor in the store{at}",
+            hint=self.observed.advice.get(reference), resource=resource,
+        )  # fmt: skip
 
     def _healthchecked(self, name: str) -> bool:
         wished = self.desired.services[name]
@@ -345,12 +353,3 @@ def remove(draft: Draft, containers: list[ObservedContainer], cause: str) -> Map
                 for mine in stops.get(container.service_name, ()):
                     draft.order(mine, theirs)
     return deleted
-
-
-def _missing(reference: str, resource: str, place: str | None) -> NotFound:
-    at = f" ({place})" if place else ""
-    return NotFound(
-        f"{resource}: image {reference} is neither in the file nor in the store{at}",
-        hint="describe it under images:, or build it in the stack it belongs to; `stackup image ls` lists the store",
-        resource=resource,
-    )

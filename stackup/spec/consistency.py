@@ -27,6 +27,14 @@ def is_reference(text: str) -> bool:
     return len(text) <= _LONGEST_REFERENCE and re.fullmatch(_REFERENCE, text) is not None
 
 
+def _as_reference(text: str) -> str:
+    """What to write for what is none."""
+    bare = text.strip().lower()
+    for scheme in ("http://", "https://", "docker://"):
+        bare = bare.removeprefix(scheme)
+    return f"write '{bare}'" if is_reference(bare) else "as in 'nginx:1.27' or 'registry.local:5000/team/web:2'"
+
+
 def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, Sequence[str]] = {}) -> None:
     """Report every contradiction in a stack that is well-formed by itself. `profiles`: those of every service, also
     of the ones that are off."""
@@ -78,8 +86,9 @@ class _Checks:
             other = f" For an image of that name in the store write '{name}:latest'" if is_reference(name) else ""
             self.problem(path, f"no '{shorten(name)}' in 'images'", f"did you mean '{near}'?{other}")
         elif not is_reference(name):
-            known = f"'images' has {found(self.stack.images)}" if self.stack.images else "'images' is empty"
-            self.problem(path, f"{shorten(name)!r} is no image of this file and no image reference", known)
+            own = "no image of this file and " if self.stack.images else ""
+            known = f"'images' has {found(self.stack.images)}" if self.stack.images else _as_reference(name)
+            self.problem(path, f"{shorten(name)!r} is {own}no image reference", known)
 
     def source(self, path: Path, layer: Copy | Template) -> None:
         if "\0" in layer.source:  # told where it was read

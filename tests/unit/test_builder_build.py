@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 from stackup.builder import build as builder
 from stackup.builder import inputs
 from stackup.builder.store import images
+from stackup.engine import observe
 from stackup.errors import BadInput, NotFound, Place, ProgramFailed, StackupError
 from stackup.spec.layers import Copy, File, HostPrograms, Run, Template
-from stackup.spec.model import Stack
+from stackup.spec.model import Loaded, Stack
 
 from .builder_helpers import Events, FakeRunner, build, image, listing, make_host, project, settle, stack, tree
 
@@ -210,6 +212,19 @@ def test_an_image_of_the_store_can_be_a_base_and_an_absent_one_is_named(tmp_path
         build(host, stack(tmp_path, top=image("top", base="debian:12")))
     assert "no registry support yet" in str(caught.value.hint)
     assert caught.value.resource == "image:top"
+
+
+def test_who_misses_an_image_is_told_the_nearest_name_or_where_one_is_described(tmp_path: Path) -> None:
+    host = make_host(tmp_path)
+    wanted = stack(tmp_path, tools=(File(target="/a", content="a"),))
+    build(host, wanted)
+    compose = replace(wanted, file=str(tmp_path / "compose.yaml"))
+    foreign = {"shop/tools": "sha256:0", "tolls": None, "nginx:1": None}
+    ours, theirs = (observe.advice(host, Loaded(one, {}), foreign) for one in (wanted, compose))
+    assert ours.keys() == theirs.keys() == {"tolls", "nginx:1"}
+    assert ours["tolls"] == theirs["tolls"] == "did you mean 'shop/tools'? `stackup image ls` lists the store"
+    assert "under images:" in ours["nginx:1"]
+    assert "images:" not in theirs["nginx:1"] and "stack.yaml beside" in theirs["nginx:1"]
 
 
 def test_a_failing_step_shows_command_status_last_lines_and_place(tmp_path: Path) -> None:

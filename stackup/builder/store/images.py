@@ -73,6 +73,12 @@ def image(host: Host | None, digest: str) -> StoredImage:
         return _stored(host, graph, row)
 
 
+def names(host: Host | None) -> tuple[str, ...]:
+    """The names of all images."""
+    with reading(host) as graph:
+        return tuple(sorted(name for digest in graph.images() for name in graph.names(digest)))
+
+
 def list_images(host: Host | None) -> tuple[StoredImage, ...]:
     """All images with a name or a user, by name; those without a name last."""
     with reading(host) as graph:
