@@ -93,7 +93,7 @@ def _layer(item: Node, ctx: Context) -> Node:
     if not item.is_map or len(kinds) != 1:
         return item.made(kinds) if item.is_map else item
     (kind, value), = kinds.items()  # fmt: skip
-    if kind in ("copy", "template") and isinstance(value.value, str):
+    if kind in ("copy", "template") and isinstance(value.value, str) and not ctx.unknown(value):
         source, colon, target = value.value.rpartition(":")
         if not (source and colon and target):
             hint = f"write {kind}: SOURCE:TARGET, as in '{kind}: ./web:/app'"

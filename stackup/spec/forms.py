@@ -46,10 +46,16 @@ class Context:
 
     def unknown(self, node: Node) -> bool:
         """Whether a text is not known yet, because of the variables in it."""
-        return self.literal and isinstance(node.value, str) and ("$" in node.value or "{{" in node.value)
+        return isinstance(node.value, str) and self.holds(node.value)
+
+    def holds(self, text: str) -> bool:
+        """Whether variables are left in a text as they are written."""
+        return self.literal and ("$" in text or "{{" in text)
 
     def absolute(self, path: str) -> str:
-        """An absolute path from one of the file; `~` is the caller's home."""
+        """An absolute path from one of the file; `~` is the caller's home. One with variables stays relative."""
+        if self.holds(path):
+            return self.rebased(path)
         if path == "~" or path.startswith("~/"):
             path = (self.environment.get("HOME") or "/root") + path[1:]
         return os.path.normpath(os.path.join(self.folder, path))
@@ -58,6 +64,9 @@ class Context:
         """A path of this file as a file in the project's folder would write it."""
         if self.project in (None, self.folder) or not path or path.startswith(("/", "~")) or "\0" in path:
             return path
+        if self.holds(path):
+            way = os.path.relpath(self.folder, self.project)
+            return path if path.startswith(("$", "{{")) else f"./{way}/{path.removeprefix('./')}"
         rebased = os.path.relpath(os.path.join(self.folder, path), self.project)
         return rebased + "/" if path.endswith("/") else rebased
 
@@ -107,8 +116,8 @@ def argv(node: Node, ctx: Context) -> Node:
 
 
 def pairs(node: Node, ctx: Context) -> Node:
-    """`["A=1", "B"]` -> `{A: "1", B: null}`."""
-    if not node.is_list:
+    """`["A=1", "B"]` -> `{A: "1", B: null}`. Names that are variables stay in a list: nobody looks for any in keys."""
+    if not node.is_list or any(ctx.unknown(item) and ctx.holds(item.value.partition("=")[0]) for item in node.list):
         return node
     found: dict[str, Node] = {}
     for item in node.list:
@@ -131,7 +140,7 @@ def keyed(node: Node, ctx: Context) -> Node:
     """`[a, b]` or `{a: , b: }` -> `{a: {}, b: {}}` (`networks`, `depends_on`)."""
     if node.is_map:
         return node.made({k: v.made({}) if v.value is None else v for k, v in node.items.items()})
-    if not node.is_list:
+    if not node.is_list or any(map(ctx.unknown, node.list)):
         return node
     found: dict[str, Node] = {}
     for item in node.list:
@@ -249,11 +258,11 @@ def disabled(node: Node, ctx: Context) -> Node:
     return node.made(items)
 
 
-def security_options(node: Node, _: Context) -> Node:
+def security_options(node: Node, ctx: Context) -> Node:
     """`security_opt`: `name:value` -> `name=value`."""
 
     def same(item: Node) -> Node:
-        if not isinstance(item.value, str) or "=" in item.value or ":" not in item.value:
+        if not isinstance(item.value, str) or "=" in item.value or ":" not in item.value or ctx.unknown(item):
             return item
         return item.made(item.value.replace(":", "=", 1))
 

@@ -42,11 +42,11 @@ def path(node: Node, ctx: Context) -> Node:
 def granted(folder: str) -> Form:
     """`name` -> `{source: name, target: /folder/name}`; a relative target lies below the folder too."""
 
-    def long(item: Node, _: Context) -> Node:
+    def long(item: Node, ctx: Context) -> Node:
         made = item.made({"source": item.made(item.value)}) if isinstance(item.value, str) else item
         source, target = made.get("source"), made.get("target")
         named = target or source
-        if named is None or not isinstance(named.value, str) or not named.value:
+        if named is None or not isinstance(named.value, str) or not named.value or ctx.unknown(named):
             return made
         full = named.made(posixpath.join(folder, named.value))
         return made.made(made.items | {"target": full})
@@ -54,9 +54,9 @@ def granted(folder: str) -> Form:
     return long
 
 
-def device(item: Node, _: Context) -> Node:
+def device(item: Node, ctx: Context) -> Node:
     """`SRC[:DST[:rwm]]`, or the name of a device in CDI's way -> `{source, target, permissions}`."""
-    if not isinstance(item.value, str):
+    if not isinstance(item.value, str) or ctx.unknown(item):
         return item
     source, _colon, rest = item.value.partition(":")
     if not source.startswith("/") and "=" in item.value:

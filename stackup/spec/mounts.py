@@ -30,7 +30,9 @@ def _mount(item: Node, ctx: Context) -> Node | None:
     if item.is_map:
         return _long(item, ctx)
     if isinstance(item.value, str):
-        return item if ctx.unknown(item) else _short(item, ctx)
+        if ctx.unknown(item):
+            return item.made(ctx.rebased(item.value)) if item.value.startswith(".") else item
+        return _short(item, ctx)
     ctx.report.problem(item, f"expected a volume as in 'data:/data', found {item.describe()}")
     return None
 

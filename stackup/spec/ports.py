@@ -143,13 +143,14 @@ def _is_ipv6(text: str) -> bool:
 def _long(item: Node, ctx: Context) -> list[Node]:
     """The long form keeps its nodes, so that each value keeps its own place."""
     items = dict(item.items)
-    if (address := items.get("host_ip")) is not None and isinstance(address.value, str):
+    address = items.get("host_ip")
+    if address is not None and isinstance(address.value, str) and not ctx.unknown(address):
         try:
             _address(address.value)
         except _Wrong as wrong:
             ctx.report.problem(address, wrong.message, wrong.hint)
     published = items.get("published")
-    if published is not None and isinstance(published.value, str):
+    if published is not None and isinstance(published.value, str) and not ctx.unknown(published):
         if "-" in published.value:
             raise _Wrong("a range of host ports for one container port is not built yet", "name one host port")
         number = 0 if published.value in ("", "0") else _range(published.value)[0]

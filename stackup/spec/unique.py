@@ -23,7 +23,13 @@ def text(item: Node) -> Hashable:
 
 
 def before_equals(item: Node) -> Hashable:
-    return item.value.partition("=")[0] if isinstance(item.value, str) else _whole(item)
+    return _first(item, "=") if isinstance(item.value, str) else _whole(item)
+
+
+def _first(item: Node, mark: str) -> str:
+    """What stands before the mark; one in a variable that is left as it is written is none."""
+    text: str = item.value
+    return text if "${" in text else text.partition(mark)[0]
 
 
 def capability(item: Node) -> Hashable:
@@ -36,12 +42,12 @@ def target(item: Node) -> Hashable:
 
 
 def temporary(item: Node) -> Hashable:
-    return clean(item.value.partition(":")[0]) if isinstance(item.value, str) else _whole(item)
+    return clean(_first(item, ":")) if isinstance(item.value, str) else _whole(item)
 
 
 def device(item: Node) -> Hashable:
     if isinstance(item.value, str):
-        parts = item.value.split(":")
+        parts = item.value.split(":") if "${" not in item.value else [item.value]
         return parts[1] if len(parts) > 1 else parts[0]
     return _path(item.items.get("target") or item.items.get("source")) if item.is_map else _whole(item)
 
