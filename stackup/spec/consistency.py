@@ -79,7 +79,7 @@ class _Checks:
         return any(key != "config" and not key.startswith("x-") and node.value != [] for key, node in items.items())
 
     def reference(self, path: Path, name: str) -> None:
-        if not name or name in self.stack.images:
+        if not name or name in self.stack.images or self.broken("images"):
             return
         bare = not set(name) & set("/:@")
         if bare and (near := nearest(name, self.stack.images)):
@@ -183,8 +183,17 @@ class _Checks:
         if mode != "bridge" and service.ports:
             self.problem((*here, "ports"), f"no port can be published with 'network_mode: {mode}'", at_key=True)
 
-    def missing(self, path: Path, kind: str, name: str, known: Mapping[str, object], section: str) -> None:
-        hint = did_you_mean(name, known) or f"declare it at the top level: '{section}: {{{shorten(name)}: {{}}}}'"
+    def broken(self, section: str) -> bool:
+        """Whether a section is no mapping, so that nobody can know what is in it; it is told where it was read."""
+        return self.origins.has(section) and not isinstance(self.origins.node(section).value, dict | None)
+
+    def missing(
+        self, path: Path, kind: str, name: str, known: Mapping[str, object], section: str, also: str = ""
+    ) -> None:
+        if self.broken(section):
+            return
+        declared = f"declare it at the top level: '{section}: {{{shorten(name)}: {{}}}}'{also}"
+        hint = did_you_mean(name, known) or declared
         self.problem(path, f"no {kind} '{shorten(name)}' in '{section}'", hint)
 
     def dependencies(self, here: Path, service: Service) -> None:
@@ -232,12 +241,8 @@ class _Checks:
                 self.problem((*path, "target"), f"a second mount on {mount.target}; the first is at {where}")
             kind = self.origins.node(*path, "type").value
             if kind == mount.type == "volume" and mount.source and mount.source not in self.stack.volumes:
-                near = did_you_mean(mount.source, self.stack.volumes)
-                name = shorten(mount.source)
-                declared = f"declare it at the top level: 'volumes: {{{name}: {{}}}}'"
-                hint = near or f"{declared}, or write './{name}' for a folder"
-                message = f"no volume '{name}' in 'volumes'"
-                self.problem((*path, "source"), message, hint)
+                folder = f", or write './{shorten(mount.source)}' for a folder"
+                self.missing((*path, "source"), "volume", mount.source, self.stack.volumes, "volumes", folder)
             if mount.type == "bind" and not mount.source:
                 self.problem(path, "a bind mount needs 'source'")
             if mount.type == "tmpfs" and mount.source:

@@ -53,10 +53,10 @@ class Node:
     where it was written, also after `canonical` moved it. `text` is a scalar as written, for places that want text.
     `tag` is `!reset` (nothing shall be here), `!override` (this alone shall be here) or None.
     `sources` are the variables that were put into it: such a text is read as a number or a truth value where one is
-    wanted.
+    wanted. `implied`: nobody wrote it, and it stands at the place of what it follows from.
     """
 
-    __slots__ = ("column", "file", "key", "line", "path", "sources", "tag", "text", "value")
+    __slots__ = ("column", "file", "implied", "key", "line", "path", "sources", "tag", "text", "value")
 
     def __init__(
         self, value: Any, file: str, line: int, column: int, path: Path,
@@ -71,6 +71,7 @@ class Node:
         self.text = text
         self.tag = tag
         self.sources = sources
+        self.implied = False
 
     @property
     def place(self) -> Place:
@@ -105,7 +106,15 @@ class Node:
     def made(self, value: Any) -> Node:
         """Another value at this node's place: what `canonical` made of it."""
         text = "" if isinstance(value, dict | list | None) else str(value)
-        return Node(value, self.file, self.line, self.column, self.path, self.key, text, self.tag, self.sources)
+        made = Node(value, self.file, self.line, self.column, self.path, self.key, text, self.tag, self.sources)
+        made.implied = self.implied
+        return made
+
+    def implying(self, value: Any) -> Node:
+        """A value that follows from this one and that nobody wrote."""
+        made = self.made(value)
+        made.implied = True
+        return made
 
     def plain(self) -> Any:
         """The value without places: dict, list, scalars."""
@@ -252,7 +261,9 @@ def _no_yaml(error: yaml.MarkedYAMLError, file: str, report: Report, told: int |
     line = report.line_of(place) or ""
     character = line[place.column - 1 : place.column]
     hints = [h for text, c, h in _SCANNER_HINTS if text in problem and (not c or c == character)]
-    if re.search(_BARE_EXPRESSION, line):
+    if line[: place.column].endswith("${"):
+        hints.insert(0, "put quotes around a text with ${ } in it")
+    elif re.search(_BARE_EXPRESSION, line):
         hints.insert(0, _QUOTE_IT)
         if place.line == told:
             return
@@ -322,7 +333,8 @@ class _Builder:
             if event.anchor in self.elsewhere:
                 hint = "the one above '---' belongs to another document"
         self.report.problem_at(place, dotted(path), message, hint)
-        return Node(None, self.file, place.line, place.column, path, key)
+        self.report.spoil(self.file, path)
+        return Node("", self.file, place.line, place.column, path, key)
 
     def tag(self, node: Node, tag: str | None, kind: str) -> None:
         """Tags of the core schema are obeyed, those of merging are noted, others are refused."""
