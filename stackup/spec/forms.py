@@ -197,7 +197,7 @@ def dependencies(node: Node, ctx: Context) -> Node:
     made = keyed(node, ctx)
     if node.is_list:
         for child in made.items.values():
-            child.value = {"condition": child.made("service_started"), "required": child.made(True)}
+            child.value = {"condition": child.made("service_started"), "required": child.implying(True)}
     return made
 
 

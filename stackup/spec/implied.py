@@ -129,8 +129,8 @@ def _target(mount: Node) -> str:
 
 
 def _dependency(node: Node, *, restart: bool) -> Node:
-    said = {"condition": "service_started", "restart": restart, "required": True}
-    made = node.made({key: node.made(value) for key, value in said.items()})
+    said = {"restart": node.implying(restart), "required": node.implying(True)}
+    made = node.made({"condition": node.made("service_started"), **said})
     made.key = (node.line, node.column)
     return made
 

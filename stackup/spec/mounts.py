@@ -77,7 +77,7 @@ def _long(item: Node, ctx: Context) -> Node:
     if kind is None:
         source = item.get("source")
         path = source is not None and isinstance(source.value, str) and source.value.startswith(_BIND_MARKS)
-        items["type"] = item.made("bind" if path else "volume")
+        items["type"] = item.implying("bind" if path else "volume")
     for nested, keys in _NESTED.items():
         if not (inner := items.get(nested)) or not inner.is_map:
             continue

@@ -37,11 +37,11 @@ def _default_network(root: Node, items: dict[str, Node], inactive: Collection[st
     active = (service for name, service in items["services"].items.items() if name not in inactive)
     first = next((s for s in active if "networks" in s.items and "default" in s.items["networks"].items), None)
     if first is not None:
-        networks = items.get("networks") or root.made({})
+        networks = items.get("networks") or root.implying({})
         if networks.value is None:
             networks = networks.made({})
         if networks.is_map:
-            items["networks"] = networks.made({"default": first.made({}), **networks.items})
+            items["networks"] = networks.made({"default": first.implying({}), **networks.items})
 
 
 def _service(node: Node, ctx: Context) -> Node:
@@ -73,7 +73,7 @@ def _join_default(made: Node) -> None:
     networks = made.items.get("networks")
     empty = networks is None or networks.value is None or networks.value == {}
     if empty and (mode is None or not str(mode.value).startswith(_ELSEWHERE)):
-        made.items["networks"] = (networks or made).made({"default": made.made({})})
+        made.items["networks"] = (networks or made.implying({})).made({"default": made.implying({})})
 
 
 def _add_tmpfs(items: dict[str, Node], temporary: Node, ctx: Context) -> None:
@@ -144,7 +144,7 @@ def _restart(made: Node, ctx: Context) -> None:
     if policy is not None:
         items = dict(policy.items)
         condition = items.pop("condition", None)
-        items["policy"] = policy.made("always")
+        items["policy"] = policy.implying("always")
         if condition is not None and isinstance(condition.value, str):
             if condition.value not in _CONDITIONS:
                 message = f"{shorten(condition.value)!r} is no condition"

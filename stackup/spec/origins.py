@@ -27,9 +27,12 @@ class Origins:
         return path in self._nodes
 
     def positions(self) -> Mapping[Path, tuple[str, int, int]]:
-        """A scalar's own place; for a mapping or list the place of its key, which is the line a reader looks for."""
+        """A scalar's own place; for a mapping or list the place of its key, which is the line a reader looks for. None
+        for what nobody wrote."""
         found: dict[Path, tuple[str, int, int]] = {}
         for path, node in self._nodes.items():
+            if node.implied:
+                continue
             line, column = (node.line, node.column)
             if node.key and isinstance(node.value, dict | list):
                 line, column = node.key
@@ -38,4 +41,4 @@ class Origins:
 
     def sources(self) -> Mapping[Path, tuple[Source, ...]]:
         """The variables that a value was made of, where there are any."""
-        return {path: node.sources for path, node in self._nodes.items() if node.sources}
+        return {path: node.sources for path, node in self._nodes.items() if node.sources and not node.implied}

@@ -89,10 +89,14 @@ def _short(item: Node, ctx: Context) -> list[Node]:
 
 
 def _entry(item: Node, target: int, published: int, protocol: str, address: str | None) -> Node:
-    made: dict[str, object] = {"target": target, "published": published, "protocol": protocol}
+    made = {
+        "target": item.made(target),
+        "published": (item.made if published else item.implying)(published),
+        "protocol": (item.made if "/" in item.text else item.implying)(protocol),
+    }
     if address is not None:
-        made["host_ip"] = address
-    return item.made({key: item.made(value) for key, value in made.items()})
+        made["host_ip"] = item.made(address)
+    return item.made(made)
 
 
 def _protocol(text: str) -> tuple[str, str]:

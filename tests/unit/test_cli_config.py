@@ -77,6 +77,33 @@ def test_an_annotated_file_is_read_back_as_the_same_stack(shop: Path, capsys: Ca
     assert run(capsys, "-q", "-f", "again.yaml", "config").out == plain
 
 
+IMPLIED = """\
+services:
+  web:
+    image: x:1
+    depends_on: [db]
+    ports: ["80"]
+    volumes: [{source: d, target: /d}]
+    deploy: {restart_policy: {delay: 3s}}
+  db: {image: "x:1", networks: {default: {aliases: [e]}}}
+volumes: {d: }
+"""
+
+
+def test_what_nobody_wrote_is_a_default(tmp_path: Path, capsys: Capsys) -> None:
+    (tmp_path / "compose.yaml").write_text(IMPLIED)
+    out = run(capsys, "-C", str(tmp_path), "-q", "config", "--origin", "--format", "json").out
+    lines = {row["path"]: row["line"] for row in json.loads(out)}
+    web = "services.web"
+    nobody = [f"{web}.networks.default", "networks.default", f"{web}.ports[0].published", f"{web}.ports[0].protocol",
+              f"{web}.depends_on.db.required", f"{web}.volumes[0].type",
+              f"{web}.deploy.restart_policy.condition"]  # fmt: skip
+    assert {path: lines[path] for path in nobody} == dict.fromkeys(nobody)
+    assert lines[f"{web}.depends_on.db.condition"] == 4
+    assert lines[f"{web}.ports[0].target"] == 5
+    assert lines["services.db.networks.default.aliases[0]"] == 8
+
+
 def test_origins_for_programs(shop: Path, capsys: Capsys) -> None:
     rows = {row["path"]: row for row in json.loads(run(capsys, "-q", "config", "--origin", "--format", "json").out)}
     assert rows["services.web.environment.PORT"] == {
