@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ class Report:
         self._spoilt.add((file, dotted(path)))
 
     def problem_at(self, place: Place, path: str, message: str, hint: str | None = None) -> None:
+        message, hint = _cut(message, _LONGEST_MESSAGE), hint and _cut(hint, _LONGEST_MESSAGE)
         self._problems.setdefault((place, path), Problem(place, path, message, hint, self.line_of(place)))
 
     def warn(self, node: Node, message: str, *, at_key: bool = False) -> None:
