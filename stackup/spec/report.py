@@ -136,8 +136,12 @@ class Report:
 
 
 def _and_more(names: Sequence[str]) -> str:
+    return f"; {_more(names)}" if names else ""
+
+
+def _more(names: Sequence[str]) -> str:
     shown = names[:_MOST_NAMES]
-    return f"; and {len(names)} more: {', '.join(shown)}{', ...' if len(shown) < len(names) else ''}" if names else ""
+    return f"and {len(names)} more: {', '.join(shown)}{', ...' if len(shown) < len(names) else ''}" if names else ""
 
 
 def found(names: Mapping[str, object] | Sequence[str], limit: int = 8) -> str:
