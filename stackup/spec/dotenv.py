@@ -48,7 +48,7 @@ _ESCAPED = {
     '"': '"',
     "$": "$$",
 }
-_SHORT = 40
+_SHORT = 20  # characters of what is no name; of more, only the beginning is told: it may be a line of a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,8 @@ def parse(
     """The variables of a file's text; a name that stands alone and is not set outside is left out.
 
     `lookup`: what is set outside; `before`: what the files before this one say. What is wrong goes to `report`, with
-    its line; the rest is read all the same.
+    its place and without its line: the file holds secrets, and messages end up in logs. The rest is read all the same.
     """
-    report.add_source(shown, text)
     reader = _Reader(text.removeprefix("\ufeff"), shown, lookup, before, report)
     (reader.raw if raw else reader.read)()
     return reader.found
@@ -149,7 +148,7 @@ class _Reader:
         return self.value(name, place, self.end_of(_MARGIN, end + 1))
 
     def bad_name(self, start: int, name: str, mark: str) -> None:
-        shown = name if len(name) <= _SHORT else name[: _SHORT - 3] + "..."
+        shown = _begins(name)
         hint = "write NAME=value"
         if not name:
             self.problem(start, f"no name before '{mark}'", hint)
@@ -166,7 +165,7 @@ class _Reader:
             end = self.end_of_line(start)
             value = self.text[start:end].partition(" #")[0].rstrip()
             if value.startswith("#"):
-                self.warn(start, f"'{name}' is {value[:_SHORT]!r}: a comment needs a value before it, or its own line")
+                self.warn(start, f"'{name}' begins with '#': a comment needs a value before it, or its own line")
             self.put(name, place, value, start, end)
             return end
         match = _QUOTED[quote].match(self.text, start)
@@ -246,13 +245,17 @@ class _Reader:
         name, equals, value = line.partition("=")
         place = self.place(start)
         if not name:
-            self.problem(start, f"{line[:_SHORT]!r} has no name before '='", "write NAME=value")
+            self.problem(start, "no name before '='", "write NAME=value")
         elif name.split() != [name]:
-            self.problem(start, f"{name[:_SHORT]!r} is no name of a variable: it has a blank in it")
+            self.problem(start, f"{_begins(name)!r} is no name of a variable: it has a blank in it")
         elif equals:
             self.add(name, place, value)
         elif (found := self.outside(name)) is not None:
             self.found[name] = Entry(found[0], place.line, place.column, found[1], (Source(name, found[1]),))
+
+
+def _begins(name: str) -> str:
+    return name if len(name) <= _SHORT else name[:8] + "..."
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -164,7 +164,7 @@ class _Scan:
             self.run(start, end, reason, depth + 1)
             if kind == "?":
                 state = "not set" if value is None else "empty"
-                why = "".join(reason).strip()
+                why = "".join(reason).strip()[:_KEPT]
                 self.mistake(out, use.offset, f"the variable {use.name} is {state}" + (f": {why}" if why else ""))
             return
         self.run(start, end, None, depth + 1)

@@ -324,18 +324,16 @@ def _pipe_hides_failure(loaded: Loaded) -> Iterator[_Found]:
                 yield _Found(("images", image.name, "layers", index, "command"), message, hint)
 
 
+_QUOTED = r"""\\.|'[^']*+'|"(?:[^"\\]++|\\.)*+\""""
+_PIPE = r"(?<![|>])\|(?!\|)"
+
+
 def _has_pipe(script: str) -> bool:
     """A `|` outside quotes; `||` is none."""
     if "|" not in script or "pipefail" in script:
         return False
-    import shlex
-
-    words = shlex.shlex(script, posix=True, punctuation_chars=True)
-    words.commenters = ""
-    try:
-        return any(word in ("|", "|&") for word in words)
-    except ValueError:  # an open quote: here-documents and the like
-        return False
+    bare = re.sub(_QUOTED, "", script, flags=re.DOTALL)
+    return re.search(_PIPE, bare) is not None and not set(bare) & {"'", '"'}  # an open quote: here-documents
 
 
 def _unused(loaded: Loaded) -> Iterator[_Found]:

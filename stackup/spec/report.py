@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _PLAIN_KEY = r"[A-Za-z0-9_/-]+"  # compiled by the first message
 _LONGEST_LINE = 500
+_LONGEST_PART = 100  # of a path
+_LONGEST_MESSAGE = 2000
 _MOST_NAMES = 4  # of others that are warned of alike
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
 
@@ -25,10 +27,16 @@ def dotted(path: Sequence[str | int]) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         elif re.fullmatch(_PLAIN_KEY, part):
+            part = _cut(part, _LONGEST_PART)
             text += f".{part}" if text else part
         else:
-            text += f'["{part}"]'
+            text += f'["{_cut(part, _LONGEST_PART)}"]'
     return text
+
+
+def _cut(text: str, limit: int) -> str:
+    """A key or a value may be as long as a file; ninety thousand messages with it in them are too much to keep."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def told(sources: Sequence[Source]) -> str:
@@ -95,6 +103,7 @@ class Report:
         self.warn_at(node.key_place if at_key else node.place, dotted(node.path), message)
 
     def warn_at(self, place: Place, path: str, message: str) -> None:
+        message = _cut(message, _LONGEST_MESSAGE)
         self.warn_plainly(f"{place}: {path}: {message}" if path else f"{place}: {message}")
 
     def warn_plainly(self, message: str) -> None:
@@ -132,7 +141,26 @@ class Report:
     def finish(self) -> None:
         """SpecErrors with everything found so far, if anything was."""
         if self._problems:
-            raise SpecErrors(tuple(self._problems.values()))
+            raise SpecErrors(tuple(_once(self._problems.values())))
+
+
+def _once(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """A mistake behind an anchor is one, whoever uses it: with the names of a few others."""
+    alike: dict[tuple[Place, str, str | None], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.place, problem.message, problem.hint), []).append(problem)
+    for first, *others in alike.values():
+        more = _more(list(dict.fromkeys(_apart(problem.path, first.path) for problem in others)))
+        message = f"{first.message} ({more})" if more else first.message
+        yield Problem(first.place, first.path, message, first.hint, first.source)
+
+
+def _apart(path: str, other: str) -> str:
+    """A path up to where it is another one: `services.b` of `services.b.logging`, beside `services.a.logging`."""
+    parts, others = path.split("."), other.split(".")
+    while parts and others and parts[-1] == others[-1]:
+        del parts[-1], others[-1]
+    return ".".join(parts)
 
 
 def _and_more(names: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def test_what_is_wrong_in_a_raw_file(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found", "warning"),
     [
-        ("A= # x", {"A": "# x"}, "a.env:1:4: 'A' is '# x': a comment needs a value before it, or its own line"),
+        ("A= # x", {"A": "# x"}, "a.env:1:4: 'A' begins with '#': a comment needs a value before it, or its own line"),
         (
             "A='1' B=2",
             {"A": "1", "B": "2"},

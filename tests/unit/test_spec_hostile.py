@@ -243,3 +243,72 @@ def test_a_list_that_holds_another_twice_is_counted_twice(use: str, tmp_path: Pa
     done = stackup(tmp_path, "config")
     assert done.returncode == 2
     assert b"makes too much or runs too long" in done.stderr
+
+
+# --- secrets
+
+
+def test_no_line_of_a_file_with_secrets_is_shown(tmp_path: Path) -> None:
+    wrong = 'A B=tops3cret\nC=#tops3cret\nD=tops3cret${x\nE="tops3cret" tops3cret\n=tops3cret\nF=\'tops3cret\n'
+    key = "-----BEGIN KEY-----\nMIIEabcdtops3cret/tops3cret+tops3cret==\n= tops3cret\n"
+    (tmp_path / "b.yaml").write_text("services: {b: {image: a:1}}\n")
+    (tmp_path / "a.env").write_text(wrong)
+    (tmp_path / "key").write_text(key)
+    given = (
+        ("", wrong),
+        ("    env_file: a.env\n    label_file: a.env\n", ""),
+        ("    env_file: [{path: a.env, format: raw}]\n", ""),
+        ("    env_file: key\n", ""),
+        ("include: [{path: b.yaml, env_file: a.env}]\n", ""),
+    )
+    for text, env in given:
+        (tmp_path / ".env").write_text(env)
+        (tmp_path / "stack.yaml").write_text(f"{_SERVICE}{text}")
+        for argv in (["config", "-q"], ["check"], ["plan"]):
+            done = stackup(tmp_path, *argv)
+            assert done.returncode in (0, 1, 2)
+            assert b"tops3cret" not in done.stdout + done.stderr, (text, argv)
+
+
+def test_nothing_of_the_environment_is_told_that_no_file_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "stack.yaml").write_text(
+        f"{_SERVICE}    environment: {{A: '${{MY_TOKE}}', B: '${{MY_TOKN:-}}', MY_TOKE: }}\n    hostname: $MY_HOST\n"
+    )
+    lines = (["config"], ["config", "--origin"], ["config", "--variables"], ["check"], ["schema"], ["graph"])
+    for argv in lines:
+        done = stackup(tmp_path, *argv, environment={"MY_TOKEN": "tops3cret", "MY_HOST": "h"})
+        assert b"tops3cret" not in done.stdout + done.stderr and b"MY_TOKEN" not in done.stdout + done.stderr
+
+
+# --- growth
+
+
+@pytest.mark.parametrize(
+    ("text", "env"),
+    [
+        ("services:\n  ? " + "k" * 1_000_000 + "\n  : {" + ", ".join(f"k{i}: 1" for i in range(1_000)) + "}\n", ""),
+        (
+            _SERVICE + "    environment:\n" + "".join(f"      A{i}: '${{A?$P}}'\n" for i in range(2_000)),
+            "x" * 1_000_000,
+        ),
+        (_SERVICE + "    environment: ['" + "${A?$P}" * 99 + "']\n", "x" * 1_000_000),
+        (_SERVICE + "".join(f"    k{i}: 1\n" for i in range(5_000)), ""),
+        ("name: " + "k" * 3_000_000 + "\n" + _SERVICE, ""),
+        (_SERVICE + "    environment: {A: '" + "${A:-" * 10_000 + "}" * 10_000 + "'}\n", ""),
+    ],
+    ids=["long key", "reasons", "reasons of one value", "problems", "long name", "deep defaults"],
+)
+def test_what_is_told_does_not_grow_with_the_file(text: str, env: str, tmp_path: Path) -> None:
+    (tmp_path / "stack.yaml").write_text(text)
+    (tmp_path / ".env").write_text(f"P={env}\n")
+    done = stackup(tmp_path, "config")
+    assert done.returncode == 2
+    assert len(done.stderr) < 1 << 21
+    assert quiet(done.stderr)
+
+
+def test_a_script_of_one_long_word_is_looked_through_at_once(tmp_path: Path) -> None:
+    layers = "[{run: '" + "a" * 3_000_000 + " | b'}, {run: 'a > b >| c || d \"|\" e'}, {run: 'a | b'}]"
+    (tmp_path / "stack.yaml").write_text(f"images: {{a: {{from: a:1, layers: {layers}}}}}\n{_SERVICE}")
+    done = stackup(tmp_path, "check")
+    assert done.stdout.count(b"[pipe-hides-failure]") == 2
