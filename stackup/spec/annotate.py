@@ -114,6 +114,8 @@ def _canonical(path: Path) -> Path:
     """The path of a value in the model, from its path in the document that `dump` makes."""
     if path[:1] == ("images",) and path[2:3] == ("layers",):
         return (*path[:4], *path[5:])  # the kind of the layer is no part of it
+    if path[:1] == ("networks",) and path[2:4] == ("ipam", "config"):
+        return (*path[:2], *path[5:])
     if path[:1] != ("services",):
         return path
     head, rest = path[:2], path[2:]
@@ -121,8 +123,12 @@ def _canonical(path: Path) -> Path:
         return (*head, "restart", "policy")
     if rest[:2] == ("deploy", "restart_policy"):
         return (*head, "restart", *("policy" if part == "condition" else part for part in rest[2:]))
-    if rest == ("deploy", "endpoint_mode"):
-        return (*head, "endpoint_mode")
+    if rest in (("deploy", "endpoint_mode"), ("deploy", "replicas")):
+        return (*head, *rest[1:])
+    if rest[:3] == ("deploy", "resources", "limits"):
+        return (*head, "resources", *rest[3:])
+    if rest == ("deploy", "resources", "reservations", "memory"):
+        return (*head, "mem_reservation")
     if rest[:1] == ("volumes",) and rest[2:3] and rest[2] in _NESTED and len(rest) == 4:
         return (*head, *rest[:2], rest[3])
     return path

@@ -1,6 +1,8 @@
 """A stack written out again in its long form, for `stackup config`: the same input gives the same text.
 
-What `load` makes of that text (in the same folder, with the same environment) is the same stack again.
+What `load` makes of that text (in the same folder, under the same name, with the same environment) is the same stack
+again: where the first file is a Compose file, it is written in Compose's words, without ours. Images have none there:
+a stack that has some is always written as a stack file.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, Literal
 
 from stackup.errors import BadInput, printable
 from stackup.spec import substitute, units
+from stackup.spec.discover import Dialect, dialect_of
 from stackup.spec.layers import Layer
 from stackup.spec.model import Healthcheck, Image, Loaded, Network, Path, Restart, Service, Volume, VolumeMount
 from stackup.values import is_default
@@ -28,13 +31,20 @@ def document(loaded: Loaded) -> dict[str, Any]:
     sections: dict[str, dict[str, Any]] = {
         "images": {name: _image(image) for name, image in stack.images.items()},
         "services": {name: _service(service) for name, service in stack.services.items()},
-        "networks": {name: _network(network) for name, network in stack.networks.items()},
+        "networks": {name: _network(network, spoken(loaded)) for name, network in stack.networks.items()},
         "volumes": {name: _volume(volume) for name, volume in stack.volumes.items()},
     }
+    if spoken(loaded) == "compose":
+        sections["services"] = {name: _without_ours(made) for name, made in sections["services"].items()}
     made = {"name": stack.name, **{name: section for name, section in sections.items() if section}}
     for path, value in loaded.warned.items():
         _put(made, path, _plain(value))
     return made
+
+
+def spoken(loaded: Loaded) -> Dialect:
+    """Whose words `document` writes."""
+    return "stack" if loaded.stack.images else dialect_of(loaded.stack.file)
 
 
 def _put(made: Any, path: Path, value: Any) -> None:
@@ -50,7 +60,7 @@ def _put(made: Any, path: Path, value: Any) -> None:
 
 def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
     """The text of `document`, ending in a newline. What would be a variable in it is written so that it is none."""
-    made = document(loaded) if loaded.raw is not None else _escaped(document(loaded))
+    made = document(loaded) if loaded.raw is not None else _escaped(document(loaded), spoken(loaded))
     if format == "json":
         return printable(json.dumps(made, indent=2, ensure_ascii=False), "\n", json.dumps) + "\n"
     import yaml
@@ -83,13 +93,13 @@ def _in_quotes(character: str) -> str:
     return f'"\\U{ord(character):08x}"'
 
 
-def _escaped(value: Any) -> Any:
+def _escaped(value: Any, dialect: Dialect) -> Any:
     """Values only: keys are never looked at for variables."""
     if isinstance(value, str):
-        return substitute.escape(value, "stack")
+        return substitute.escape(value, dialect)
     if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    return [_escaped(item) for item in value] if isinstance(value, list) else value
+        return {key: _escaped(item, dialect) for key, item in value.items()}
+    return [_escaped(item, dialect) for item in value] if isinstance(value, list) else value
 
 
 def _fields(value: Any, forms: Mapping[str, Callable[[Any], Any]] = {}) -> dict[str, Any]:
@@ -161,6 +171,19 @@ def _service(service: Service) -> dict[str, Any]:
     return found | ({"deploy": deploy} if deploy else {})
 
 
+def _without_ours(service: dict[str, Any]) -> dict[str, Any]:
+    """A service as a Compose file may say it: `replicas` and `resources` are words of `deploy` there, and so is what is
+    reserved, because Compose takes the other word for it only where nothing else is reserved."""
+    found = dict(service)
+    reserved = {"memory": found.pop("mem_reservation")} if "mem_reservation" in found else None
+    said = {"limits": found.pop("resources", None), "reservations": reserved}
+    resources = {key: value for key, value in said.items() if value is not None}
+    deploy: dict[str, Any] = {"replicas": found.pop("replicas")} if "replicas" in found else {}
+    if resources:
+        deploy["resources"] = resources
+    return found | {"deploy": deploy | found.pop("deploy", {})} if deploy else found
+
+
 def _restart_policy(restart: Restart) -> dict[str, Any]:
     condition = {"no": "none", "on-failure": "on-failure"}.get(restart.policy, "any")
     found = _fields(restart, {"delay": units.duration_text, "window": units.duration_text})
@@ -178,12 +201,12 @@ def _mount(mount: VolumeMount) -> dict[str, Any]:
     return found
 
 
-def _network(network: Network) -> dict[str, Any]:
+def _network(network: Network, dialect: Dialect) -> dict[str, Any]:
     found = _fields(network)
     del found["name"]
-    if network.ip_range or network.gateway:
-        keys = ("subnet", "ip_range", "gateway")
-        found["ipam"] = {"config": [{key: found.pop(key) for key in keys if key in found}]}
+    keys = [key for key in ("subnet", "ip_range", "gateway") if key in found]
+    if keys and (keys != ["subnet"] or dialect == "compose"):
+        found["ipam"] = {"config": [{key: found.pop(key) for key in keys}]}
     return found
 
 

@@ -60,7 +60,7 @@ def device(item: Node, ctx: Context) -> Node:
         return item
     source, _colon, rest = item.value.partition(":")
     if not source.startswith("/") and "=" in item.value:
-        return item.made({"source": item.made(item.value)})
+        source, rest = item.value, ""
     target, _colon, permissions = rest.partition(":")
     if target and not permissions and not target.startswith("/"):
         target, permissions = "", target

@@ -78,7 +78,6 @@ _NUMBERS = {
     "count", "cpus", "cpuset", "gid", "max_attempts", "mem_swappiness", "pids_limit", "published", "replicas",
     "retries", "uid", "user", "value",
 }  # fmt: skip
-_QUOTED = re.compile(r"\{\{ '(\{\{|\{%|\{#)' \}\}")
 
 
 def meaning(document: Tree, folder: str) -> Tree:
@@ -87,7 +86,7 @@ def meaning(document: Tree, folder: str) -> Tree:
     `folder`: the project's, where relative paths start.
     """
     project = document["name"]
-    made: Tree = {key: value for key, value in document.items() if key != "images"}
+    made: Tree = dict(document)
     services = {name: dict(value) for name, value in (made.get("services") or {}).items()}
     for service in services.values():
         _borrowed(service, services)
@@ -114,9 +113,6 @@ def _resource(key: str, value: Tree, project: str, folder: str) -> Tree:
     """A resource is called PROJECT_KEY where nothing else is said, an outside one KEY; its paths are absolute."""
     if value.get("name") == (key if value.get("external") else f"{project}_{key}"):
         del value["name"]
-    if subnet := value.pop("subnet", None):
-        first, *others = (value.get("ipam") or {}).get("config") or [{}]
-        value["ipam"] = {**(value.get("ipam") or {}), "config": [{**first, "subnet": subnet}, *others]}
     if file := value.get("file"):
         file = HOME + file[1:] if file.startswith("~/") else file
         value["file"] = os.path.normpath(os.path.join(folder, file))
@@ -151,12 +147,11 @@ def _resources(value: Tree) -> None:
     deploy = dict(value.pop("deploy", None) or {})
     limits = dict((deploy.get("resources") or {}).get("limits") or {})
     reserved = dict((deploy.pop("resources", None) or {}).get("reservations") or {})
-    ours = dict(value.pop("resources", None) or {})
     for key, word in (("memory", "mem_limit"), ("cpus", "cpus"), ("pids", "pids_limit")):
-        said = [v for v in (value.pop(word, None), limits.get(key), ours.get(key)) if v not in (None, 0, "0", -1)]
+        said = [v for v in (value.pop(word, None), limits.get(key)) if v not in (None, 0, "0", -1)]
         value[word] = said[0] if said else None
     value["mem_reservation"] = reserved.pop("memory", None) or value.get("mem_reservation")
-    replicas = (value.pop("scale", None), deploy.pop("replicas", None), value.pop("replicas", None))
+    replicas = (value.pop("scale", None), deploy.pop("replicas", None))
     value["replicas"] = next((count for count in replicas if count is not None), 1)
     value["restart"] = _restart(value.get("restart"), deploy.pop("restart_policy", None))
     value["deploy"] = {**deploy, "reservations": reserved}
@@ -278,8 +273,6 @@ def _mapping(value: Tree, here: str, key: str) -> Tree:
 
 
 def _scalar(value: Any, place: str, key: str) -> Any:
-    if isinstance(value, str) and "{{" in value:  # what stackup prints is a stack file
-        value = _QUOTED.sub(r"\1", value)
     value = SAME_WORD.get((place, key), {}).get(value, value)
     if value is None or isinstance(value, bool):
         return value

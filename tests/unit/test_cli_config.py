@@ -77,6 +77,14 @@ def test_an_annotated_file_is_read_back_as_the_same_stack(shop: Path, capsys: Ca
     assert run(capsys, "-q", "-f", "again.yaml", "config").out == plain
 
 
+def test_a_digest_of_what_a_profile_switches_off_says_which(tmp_path: Path, capsys: Capsys) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {a: {image: x}, zz: {image: x, profiles: [debug]}}\n")
+    told = run(capsys, "-C", str(tmp_path), "config", "--hash", "zz")
+    assert (told.status, told.err.splitlines()) == (2, [
+        "error: service 'zz' is switched off by its profile", "hint: --profile debug switches it on",
+    ])  # fmt: skip
+
+
 IMPLIED = """\
 services:
   web:
@@ -102,6 +110,29 @@ def test_what_nobody_wrote_is_a_default(tmp_path: Path, capsys: Capsys) -> None:
     assert lines[f"{web}.depends_on.db.condition"] == 4
     assert lines[f"{web}.ports[0].target"] == 5
     assert lines["services.db.networks.default.aliases[0]"] == 8
+
+
+def test_a_compose_file_stays_one_and_its_values_have_origins(project: Path, capsys: Capsys) -> None:
+    (project / "compose.yaml").write_text(
+        "services:\n"
+        "  web:\n"
+        "    image: x\n"
+        "    command: echo {{.Name}}\n"
+        "    scale: 2\n"
+        "    mem_limit: 64m\n"
+        "    mem_reservation: 32m\n"
+        "networks:\n"
+        "  back:\n"
+        "    ipam: {config: [{subnet: 10.9.0.0/24}]}\n"
+    )
+    rows = json.loads(run(capsys, "-q", "config", "--origin", "--format", "json").out)
+    lines = {row["path"]: (row["value"], row["line"]) for row in rows}
+    assert lines["services.web.command[1]"] == ("{{.Name}}", 4)
+    assert lines["services.web.deploy.replicas"] == (2, 5)
+    assert lines["services.web.deploy.resources.limits.memory"] == ("64M", 6)
+    assert lines["services.web.deploy.resources.reservations.memory"] == ("32M", 7)
+    assert lines["networks.back.ipam.config[0].subnet"] == ("10.9.0.0/24", 10)
+    assert "{{.Name}}" in run(capsys, "-q", "config").out
 
 
 def test_origins_for_programs(shop: Path, capsys: Capsys) -> None:

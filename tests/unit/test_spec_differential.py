@@ -169,7 +169,8 @@ def generated(dice: random.Random) -> str:
 def compare(command: list[str], folder: Path, case: Case, monkeypatch: pytest.MonkeyPatch, name: str = "") -> None:
     monkeypatch.chdir(folder)
     environment = {"HOME": HOME, **case.environment}
-    ours, problems = by_stackup(folder, case.args, environment)
+    text, problems = by_stackup(folder, case.args, environment)
+    ours = undoubled(json.loads(text)) if text else None
     theirs, refusal = by_compose(command, folder, case.args, environment)
     if ours is None and theirs is None:
         return
@@ -181,6 +182,19 @@ def compare(command: list[str], folder: Path, case: Case, monkeypatch: pytest.Mo
         found = differing(meaning(ours, str(folder)), meaning(theirs, str(folder)), "")
         assert found or name not in BY_NAME, "no difference any more"
         verdict("otherwise", [] if name in BY_NAME else found)
+        printed(command, folder, text, ours)
+
+
+def printed(command: list[str], folder: Path, text: str, ours: Tree) -> None:
+    """What stackup prints of a Compose file is one, which Compose reads as stackup does."""
+    path = folder / "printed.compose.json"
+    path.write_text(text)
+    args = ["-f", str(path), "--project-directory", str(folder)]
+    theirs, refusal = by_compose(command, folder, args, {"HOME": HOME})
+    if theirs is None:
+        verdict("taken", [refusal])
+    else:
+        verdict("otherwise", differing(meaning(ours, str(folder)), meaning(theirs, str(folder)), ""))
 
 
 def verdict(kind: Kind, told: list[str]) -> None:
@@ -188,7 +202,7 @@ def verdict(kind: Kind, told: list[str]) -> None:
     assert unexpected(kind, told) == [], by[kind]
 
 
-def by_stackup(folder: Path, args: list[str], environment: dict[str, str]) -> tuple[Tree | None, list[str]]:
+def by_stackup(folder: Path, args: list[str], environment: dict[str, str]) -> tuple[str, list[str]]:
     given: dict[str, Any] = {}
     for option, value in zip(args[::2], args[1::2], strict=True):
         key = OPTIONS[option]
@@ -197,11 +211,10 @@ def by_stackup(folder: Path, args: list[str], environment: dict[str, str]) -> tu
         else:
             given[key] = value
     try:
-        document = json.loads(dump(load(str(folder), environment=environment, **given), "json"))
+        return dump(load(str(folder), environment=environment, **given), "json"), []
     except BadInput as error:
         lines = [line for line in str(error).splitlines() if not line.startswith("    ")]
-        return None, [line.partition("; ")[0] if re.match(r"\S+:\d+:\d+: ", line) else line for line in lines]
-    return undoubled(document), []
+        return "", [line.partition("; ")[0] if re.match(r"\S+:\d+:\d+: ", line) else line for line in lines]
 
 
 def by_compose(
