@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stackup.errors import Place
+from stackup.errors import BadInput, Place
 from stackup.spec.decoding import MAX_BYTES, decode
 from stackup.spec.discover import File
 from stackup.spec.report import Report
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stackup.spec.sources import Variable
 
 ENVIRONMENT = "the environment"
+MAX_READ = 16 << 20  # characters of all env files of all projects, each time one is read; a line costs 32 more
 MAX_MADE = 16 << 20  # characters that all texts of a stack may become by their variables
 
 
@@ -43,6 +44,9 @@ class Variables:
         from stackup.spec import dotenv  # where there is no such file, its price is not paid
 
         text = decode(file.read(MAX_BYTES + 1), file.shown)
+        self.account.unread -= len(text) + 32 * text.count("\n")
+        if self.account.unread < 0:
+            raise BadInput(f"{file.shown}: the env files of all projects are too many, or too long")
         entries = dotenv.parse(text, file.shown, self._outside, report, before=self._files.get)
         self._files |= {name: (entry.value, entry.where) for name, entry in entries.items()}
 
@@ -102,6 +106,7 @@ class Account:
 
     def __init__(self, left: int) -> None:
         self.left = left
+        self.unread = MAX_READ
         self.expressions: Expressions | None = None
         self.told: set[tuple[str, Place]] = set()
 

@@ -312,3 +312,13 @@ def test_a_script_of_one_long_word_is_looked_through_at_once(tmp_path: Path) -> 
     (tmp_path / "stack.yaml").write_text(f"images: {{a: {{from: a:1, layers: {layers}}}}}\n{_SERVICE}")
     done = stackup(tmp_path, "check")
     assert done.stdout.count(b"[pipe-hides-failure]") == 2
+
+
+def test_env_files_of_included_projects_have_a_bound_together(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("services: {b: {image: a:1}}\n")
+    (tmp_path / "a.env").write_text("A=1\n" * 20_000)
+    entries = ", ".join(f"{{path: b.yaml, env_file: [{', '.join(['a.env'] * (i + 1))}]}}" for i in range(30))
+    (tmp_path / "stack.yaml").write_text(f"include: [{entries}]\n{_SERVICE}")
+    done = stackup(tmp_path, "config")
+    assert done.returncode == 2
+    assert b"the env files of all projects are too many, or too long" in done.stderr
