@@ -125,14 +125,14 @@ def test_a_compose_file_stays_one_and_its_values_have_origins(project: Path, cap
         "  back:\n"
         "    ipam: {config: [{subnet: 10.9.0.0/24}]}\n"
     )
-    rows = json.loads(run(capsys, "-q", "config", "--origin", "--format", "json").out)
+    rows = json.loads(run(capsys, "-q", "-f", "compose.yaml", "config", "--origin", "--format", "json").out)
     lines = {row["path"]: (row["value"], row["line"]) for row in rows}
     assert lines["services.web.command[1]"] == ("{{.Name}}", 4)
     assert lines["services.web.deploy.replicas"] == (2, 5)
     assert lines["services.web.deploy.resources.limits.memory"] == ("64M", 6)
     assert lines["services.web.deploy.resources.reservations.memory"] == ("32M", 7)
     assert lines["networks.back.ipam.config[0].subnet"] == ("10.9.0.0/24", 10)
-    assert "{{.Name}}" in run(capsys, "-q", "config").out
+    assert "{{.Name}}" in run(capsys, "-q", "-f", "compose.yaml", "config").out
 
 
 def test_origins_for_programs(shop: Path, capsys: Capsys) -> None:
