@@ -12,7 +12,7 @@ from stackup.spec.model import Healthcheck, Image, Network, Path, Service, Stack
 from stackup.spec.nodes import shorten
 from stackup.spec.origins import Origins
 from stackup.spec.report import found
-from stackup.spec.suggest import did_you_mean, nearest
+from stackup.spec.suggest import did_you_mean, file_meant, nearest
 from stackup.spec.units import size_text
 
 # distribution/reference: [host[:port]/]path[:tag][@digest]
@@ -33,6 +33,10 @@ def _as_reference(text: str) -> str:
     for scheme in ("http://", "https://", "docker://"):
         bare = bare.removeprefix(scheme)
     return f"write '{bare}'" if is_reference(bare) else "as in 'nginx:1.27' or 'registry.local:5000/team/web:2'"
+
+
+# What only mounts of one type have.
+_ONLY = {"nocopy": "volume", "create_host_path": "bind", "size": "tmpfs", "mode": "tmpfs"}
 
 
 def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, Sequence[str]] = {}) -> None:
@@ -104,12 +108,7 @@ class _Checks:
             self.problem(path, f"{shorten(layer.source)!r} leaves the stack file's folder through a link to {real}")
             return
         if not there:
-            parent = os.path.dirname(full)
-            try:
-                beside = os.listdir(parent)
-            except OSError:
-                beside = []
-            near = did_you_mean(os.path.basename(full), beside)
+            near = file_meant(layer.source, full)
             self.problem(path, f"no file or folder {shorten(layer.source)!r} in {self.ctx.folder}", near)
         elif folder and isinstance(layer, Template):
             self.problem(path, f"{shorten(layer.source)!r} is a folder, a template is a file")
@@ -245,6 +244,9 @@ class _Checks:
                 self.missing((*path, "source"), "volume", mount.source, self.stack.volumes, "volumes", folder)
             if mount.type == "bind" and not mount.source:
                 self.problem(path, "a bind mount needs 'source'")
+            for key, kind in _ONLY.items():
+                if mount.type != kind and self.origins.has(*path, key):
+                    self.ctx.report.warn(self.origins.node(*path, key), f"'{key}' has no effect on a {mount.type}")
             if mount.type == "tmpfs" and mount.source:
                 self.problem((*path, "source"), "a tmpfs has no source", "remove it")
 

@@ -80,20 +80,16 @@ def _given(folder: str, name: str, said_by: str, by_caller: bool) -> File:
         hint = f"for another folder: stackup -C {name} ..." if said_by == "-f" else None
         raise BadInput(f"{name or path} is a folder", hint=hint or f"{said_by} names files")
     if not os.path.exists(path):
-        raise BadInput(f"no file {name}", hint=f"{near(path)}{said_by} names a stack file; looked for {path}")
+        raise BadInput(f"no file {name}", hint=f"{near(name, path)}{said_by} names a stack file; looked for {path}")
     return File(path, name, by_caller)
 
 
-def near(path: str) -> str:
-    """`did you mean 'stack.yaml'? ` where a file of nearly this name lies in its folder, else nothing."""
-    import difflib
+def near(name: str, path: str) -> str:
+    """`did you mean 'stack.yaml'? ` where a file of nearly this name lies in the folder of `path`, else nothing."""
+    from stackup.spec.suggest import file_meant  # only for this
 
-    folder, name = os.path.split(path)
-    try:
-        found = difflib.get_close_matches(name, os.listdir(folder), 1)
-    except OSError:
-        return ""
-    return f"did you mean {found[0]!r}? " if found else ""
+    meant = file_meant(name, path)
+    return f"{meant} " if meant else ""
 
 
 def upward(folder: str, report: Report, shown_from: str | None = None) -> tuple[File, ...]:

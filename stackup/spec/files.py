@@ -225,17 +225,13 @@ class Files:
         return None
 
     def _absent(self, name: str, path: str) -> tuple[str, str | None]:
-        from stackup.spec.suggest import did_you_mean
+        from stackup.spec.suggest import file_meant
 
         if os.path.isdir(path):
             return f"{name!r} is a folder", "name a file in it"
         if os.path.exists(path):
             return f"{name!r} is no regular file", None
-        try:
-            beside = os.listdir(os.path.dirname(path))
-        except OSError:
-            beside = []
-        return f"no file {name!r}", did_you_mean(os.path.basename(path), beside) or f"looked for {path}"
+        return f"no file {name!r}", file_meant(name, path) or f"looked for {path}"
 
     def shown(self, path: str) -> str:
         """A path as messages call it: from the folder where we were called, unless that is the longer way."""

@@ -140,7 +140,7 @@ def _env_files(given: Sequence[str], start: str, environment: Mapping[str, str])
 def _named(start: str, name: str, said_by: str) -> File:
     path = os.path.normpath(os.path.join(start, name))
     if not os.path.exists(path):
-        raise BadInput(f"no file {name}", hint=f"{discover.near(path)}{said_by} names it; looked for {path}")
+        raise BadInput(f"no file {name}", hint=f"{discover.near(name, path)}{said_by} names it; looked for {path}")
     if os.path.isdir(path):
         raise BadInput(f"{name} is a folder", hint=f"{said_by} names a file")
     return File(path, name, any_kind=True)

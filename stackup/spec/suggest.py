@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -68,3 +69,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean 'resources'?`, or None."""
     near = nearest(word, known)
     return f"did you mean '{near}'?" if near else None
+
+
+def file_meant(name: str, path: str) -> str | None:
+    """As `did_you_mean`: the file beside `path`, which is absent, as `name`, which led there, would write it."""
+    try:
+        near = nearest(os.path.basename(path), os.listdir(os.path.dirname(path)))
+    except OSError:
+        return None
+    return f"did you mean '{os.path.join(os.path.dirname(name), near)}'?" if near else None
