@@ -51,6 +51,7 @@ class _Work:
         self.report = files.report
         self.found: dict[str, dict[str, Node]] = {section: {} for section in SECTIONS}
         self.first: dict[str, Node] = {}  # the sections as they are written in what is included first
+        self.owners: dict[tuple[str, str], Node] = {}  # section and name -> the entry that brought it
 
     def sections(self) -> dict[str, Node]:
         return {section: self.first[section].made(nodes) for section, nodes in self.found.items() if nodes}
@@ -73,7 +74,7 @@ class _Work:
         inner = replace(self.scope, folder=start, variables=variables, known=known, entry=entry)
         tree = self.files.model(there, inner)
         if tree is not None:
-            self.take(tree)
+            self.take(tree, entry)
 
     def read(self, entry: Node) -> tuple[list[Node], Node | None, list[Node] | None]:
         """The nodes of `path`, of `project_directory` and of `env_file`."""
@@ -124,7 +125,7 @@ class _Work:
                 return True
         return False
 
-    def take(self, tree: Node) -> None:
+    def take(self, tree: Node, entry: Node) -> None:
         for section, taken in self.found.items():
             nodes = tree.items.get(section)
             if nodes is None:
@@ -132,10 +133,17 @@ class _Work:
             self.first.setdefault(section, nodes)
             for name, node in nodes.items.items():
                 first = taken.setdefault(name, node)
+                owner = self.owners.setdefault((section, name), entry)
                 if first is not node and first.plain() != node.plain():
-                    message = f"'{shorten(name)}' is something else at {first.key_place}, which is included too"
-                    hint = "rename one of them, or include one of the two"
-                    self.report.problem(node, message, hint, at_key=True)
+                    self.two_things(name, first, node, owner, entry)
+
+    def two_things(self, name: str, first: Node, node: Node, owner: Node, entry: Node) -> None:
+        if first.key_place == node.key_place:  # of one file
+            message = f"'{shorten(name)}' ({node.key_place}) comes out unlike what is included at {owner.place}"
+            self.report.problem(entry, message, "its variables differ; include the file once")
+            return
+        message = f"'{shorten(name)}' is something else at {first.key_place}, which is included too"
+        self.report.problem(node, message, "rename one of them, or include one of the two", at_key=True)
 
 
 def with_environment(tree: Node, variables: Variables) -> Node:
