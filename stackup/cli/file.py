@@ -111,6 +111,9 @@ def _digests(loaded: Loaded, wanted: str) -> list[str]:
     there = loaded.stack.services
     names = sorted(there) if wanted == "*" else [name.strip() for name in wanted.split(",")]
     for name in names:
+        if behind := loaded.switched_off.get(name):
+            hint = f"--profile {behind[0]} switches it on"
+            raise BadInput(f"service {name!r} is switched off by its profile", hint=hint)
         if name not in there:
             raise BadInput(f"no service {name!r}", hint=did_you_mean(name, sorted(there), "the services are"))
     digests = {name: oci.digest(oci.canonical_json(to_plain(there[name]))) for name in names}

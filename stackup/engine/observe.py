@@ -77,21 +77,22 @@ def advice(host: Host | None, loaded: Loaded, foreign: Mapping[str, str | None])
     missing = [reference for reference, digest in foreign.items() if digest is None]
     if not missing:
         return {}
+    import difflib
+
     from stackup.builder.store import images as store
-    from stackup.spec.discover import dialect_of
-    from stackup.spec.suggest import nearest
 
     listed = "`stackup image ls` lists the store"
     where = "under images:"
-    if dialect_of(loaded.stack.file) == "compose":
+    if loaded.dialect == "compose":
         where = "in a stack.yaml beside this file (-f takes several files)"
     there = store.names(host)
     last = {name.rpartition("/")[2]: name for name in there}  # a service often leaves out the stack
     found = {}
     for reference in missing:
-        near = nearest(reference, there) or last.get(nearest(reference, last) or "")
+        close = difflib.get_close_matches(reference, (*there, *last), 1)
         otherwise = f"describe it {where}, or build it in the stack it belongs to"
-        found[reference] = f"did you mean '{near}'? {listed}" if near else f"{otherwise}; {listed}"
+        meant = f"did you mean '{last.get(close[0], close[0])}'?" if close else f"{otherwise};"
+        found[reference] = f"{meant} {listed}"
     return found
 
 

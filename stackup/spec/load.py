@@ -119,6 +119,8 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
     return replace(
         loaded, lines=report.lines, variables=found.variables.mentioned(), files=files.names,
         profiles=tuple(sorted({profile for each in known.values() for profile in each})),
+        dialect=found.files[0].dialect,
+        switched_off={name: known[name] for name in loaded.stack.inactive},
     )  # fmt: skip
 
 

@@ -234,7 +234,8 @@ class Loaded:
     `origins`: canonical path -> (file as shown, line, column). `sources`: canonical path -> the variables that the
     value was made of. `warned`: canonical path -> the plain value of a key that has no effect yet. `variables`: all
     that the files mention. `files`: every file that was read, as shown, and `lines` their texts. `profiles`: all that
-    are declared.
+    are declared. `dialect`: whose words the first file speaks. `switched_off`: a service that its profiles switch off
+    -> those.
     """
 
     stack: Stack
@@ -247,3 +248,5 @@ class Loaded:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    dialect: Literal["stack", "compose"] = "stack"
+    switched_off: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

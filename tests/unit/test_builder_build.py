@@ -218,9 +218,9 @@ def test_who_misses_an_image_is_told_the_nearest_name_or_where_one_is_described(
     host = make_host(tmp_path)
     wanted = stack(tmp_path, tools=(File(target="/a", content="a"),))
     build(host, wanted)
-    compose = replace(wanted, file=str(tmp_path / "compose.yaml"))
     foreign = {"shop/tools": "sha256:0", "tolls": None, "nginx:1": None}
-    ours, theirs = (observe.advice(host, Loaded(one, {}), foreign) for one in (wanted, compose))
+    loaded = Loaded(wanted, {})
+    ours, theirs = (observe.advice(host, one, foreign) for one in (loaded, replace(loaded, dialect="compose")))
     assert ours.keys() == theirs.keys() == {"tolls", "nginx:1"}
     assert ours["tolls"] == theirs["tolls"] == "did you mean 'shop/tools'? `stackup image ls` lists the store"
     assert "under images:" in ours["nginx:1"]
