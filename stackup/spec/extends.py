@@ -132,7 +132,7 @@ class _Work:
             self.report.problem(extends, message, "or {service: ..., file: ...}")
             return None, None
         for key, child in extends.items.items():
-            if key not in _KEYS:
+            if key not in _KEYS and not key.startswith("x-"):
                 hint = did_you_mean(key, _KEYS) or f"known here: {', '.join(_KEYS)}"
                 self.report.problem(child, "unknown key", hint, at_key=True)
         service = extends.get("service")
