@@ -10,14 +10,17 @@ from stackup.spec.nodes import Node, shorten
 from stackup.spec.readers import (
     NUMERAL,
     SCALAR,
+    TEXT_OR_LIST,
     AnyReader,
     Reader,
     Reading,
+    cores,
     expected,
     integer,
     listed,
     matching,
     reads,
+    real,
     size,
     text,
     words,
@@ -25,19 +28,30 @@ from stackup.spec.readers import (
 from stackup.spec.suggest import did_you_mean
 
 
-@reads({"anyOf": [size]})
-def memory(node: Node, path: Path, reading: Reading) -> int:
-    value: int = size(node, path, reading)
-    if value < 1 << 20:
-        hint = f"did you mean '{node.text}M'?" if node.text.isdecimal() and value else "a container needs some"
+def _no_limit(node: Node) -> bool:
+    return not isinstance(node.value, bool) and str(node.value).strip() in ("-1", "0")
+
+
+@reads({"anyOf": [size, {"const": -1}]})
+def memory(node: Node, path: Path, reading: Reading) -> int | None:
+    """A size; -1 and 0 mean no limit."""
+    value: int = 0 if _no_limit(node) else size(node, path, reading)
+    if 0 < value < 1 << 20:
+        hint = f"did you mean '{node.text}M'?" if node.text.isdecimal() else "a container needs some"
         reading.report.problem(node, f"{shorten(node.text)!r} is {value} bytes", hint)
-    return value
+    return value or None
+
+
+@reads({"anyOf": [{"const": 0}, cores]})
+def processors(node: Node, path: Path, reading: Reading) -> float | None:
+    """A number of cores; 0 means no limit."""
+    return None if real(node) == 0 else cores(node, path, reading)
 
 
 @reads({"anyOf": [integer(-1, 1 << 22)]})
 def pids(node: Node, path: Path, reading: Reading) -> int | None:
     """A count; -1 and 0 mean no limit."""
-    if not isinstance(node.value, bool) and str(node.value).strip() in ("-1", "0"):
+    if _no_limit(node):
         return None
     value: int = integer(1, 1 << 22)(node, path, reading)
     return value
@@ -61,7 +75,7 @@ def swap(node: Node, path: Path, reading: Reading) -> int | None:
     return -1 if str(node.value).strip() == "-1" else reservation(node, path, reading)
 
 
-_TEST = listed(words, "text or a list")
+_TEST = listed(words, TEXT_OR_LIST)
 
 
 @reads({"anyOf": [text, _TEST]})

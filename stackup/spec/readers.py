@@ -31,6 +31,7 @@ class Reading:
         self.report = report
         self.origins = origins
         self.warned: dict[Path, Any] = {}
+        self.extensions: dict[Path, Any] = {}
 
 
 Read = Callable[[Node, Path, Reading], Any]
@@ -98,23 +99,13 @@ def words(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
-_TRUTH = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
-
-
-@reads({"type": "boolean"})
+@reads({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": units.TRUTH_PATTERN}]})
 def boolean(node: Node, path: Path, reading: Reading) -> bool:
-    """true or false; what a variable gave may also be y, yes, on, n, no, off, with a warning."""
-    if isinstance(node.value, bool):
-        return node.value
-    word = node.value.strip().lower() if isinstance(node.value, str) else ""
-    meant = _TRUTH.get(word)
-    if meant is not None and node.sources:
-        if word not in ("true", "false"):
-            reading.report.warn(node, f"{word!r} is read as {str(meant).lower()}; write true or false")
-        return meant
-    hint = f"write {str(meant).lower()}, without quotes" if meant is not None else None
-    expected("true or false", node, reading, hint)
-    return False
+    """true or false, also as a text; y, yes, on, n, no, off with a warning."""
+    meant = truth(node, reading.report)
+    if meant is None:
+        expected("true or false", node, reading)
+    return bool(meant)
 
 
 def integer(least: int = 0, most: int = MOST_DIGITS, *, what: str = "a whole number") -> Reader:
@@ -217,6 +208,13 @@ def matching(pattern: str, what: str, hint: str, reader: Reader = text) -> Reade
 @reads({"type": "string", "pattern": "^/"})
 def inside(node: Node, path: Path, reading: Reading) -> str:
     """An absolute path in a container."""
+    value: str = _absolute(node, path, reading)
+    if ".." in value.split("/"):
+        reading.report.problem(node, f"{shorten(value)!r} has '..' in it", "write the path without")
+    return value
+
+
+def _absolute(node: Node, path: Path, reading: Reading) -> str:
     value: str = text(node, path, reading)
     if not value:
         if isinstance(node.value, str):
@@ -224,8 +222,7 @@ def inside(node: Node, path: Path, reading: Reading) -> str:
         return "/"
     if not value.startswith("/"):
         reading.report.problem(node, f"{shorten(value)!r} is no absolute path", f"did you mean '/{shorten(value)}'?")
-    elif ".." in value.split("/"):
-        reading.report.problem(node, f"{shorten(value)!r} has '..' in it", "write the path without")
+        return "/"
     return value
 
 

@@ -10,6 +10,7 @@ from stackup.spec import kinds, units
 from stackup.spec.model import Path
 from stackup.spec.nodes import Node
 from stackup.spec.readers import (
+    TEXT_OR_LIST,
     AnyReader,
     Reader,
     Reading,
@@ -50,9 +51,9 @@ _SIZE = _kept(size, units.size_text)
 _DURATION = _kept(duration, units.duration_text)
 _COUNT = integer()
 _TEXTS = listed(text)
-_TEXT_OR_LIST = written(_TEXTS, text)
+_TEXT_OR_LIST = written(listed(text, TEXT_OR_LIST), text)
 _WORDS = listed(words)
-_COMMAND = written(_WORDS, text)
+_COMMAND = written(listed(words, TEXT_OR_LIST), text)
 _PAIRS = mapped(nullable(words), short=True)
 _LABELS = mapped(kinds.label, short=True)
 _OPTIONS = mapped(nullable(words))

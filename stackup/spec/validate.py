@@ -34,12 +34,12 @@ from stackup.spec.origins import Origins
 from stackup.spec.readers import (
     NUMERAL,
     TEXT,
+    TEXT_OR_LIST,
     AnyReader,
     Reader,
     Reading,
     boolean,
     choice,
-    cores,
     duration,
     expected,
     inside,
@@ -65,7 +65,7 @@ KEY_HINT = "letters, digits and . _ - after the first, 63 at most"
 IMAGE_KEY = r"[a-z0-9][a-z0-9._-]{0,127}"
 STACK_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 VARIABLE = r"[^=\0]*[^=\0\s]"
-PROFILE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
+PROFILE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 
 
 def _only_checked(**_values: Any) -> None:
@@ -74,8 +74,8 @@ def _only_checked(**_values: Any) -> None:
 
 _WORDS = listed(words)
 _TEXTS = listed(text)
-_TEXT_OR_LIST = written(_TEXTS, TEXT)
-_COMMAND = written(_WORDS, TEXT)
+_TEXT_OR_LIST = written(listed(text, TEXT_OR_LIST), TEXT)
+_COMMAND = written(listed(words, TEXT_OR_LIST), TEXT)
 _LABELS = mapped(kinds.label, short=True)
 _ENVIRONMENT = mapped(
     nullable(words), keys=VARIABLE, what="name of a variable", hint="no '=' in it, no blank at its end", short=True
@@ -170,7 +170,7 @@ IMAGE = Record(
 )  # fmt: skip
 
 RESOURCES = Record(
-    "resources", Resources, {"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
+    "resources", Resources, {"memory": kinds.memory, "cpus": kinds.processors, "pids": kinds.pids},
     "a mapping with memory, cpus, pids", place="services.*.resources",
     words={"cpu": "the key is 'cpus'", "mem": "the key is 'memory'", "limits": "write memory, cpus and pids here",
            "reservations": "it stands under 'deploy.resources'"},
@@ -220,7 +220,7 @@ ULIMIT = Record(
 )  # fmt: skip
 LIMITS = Record(
     "limits", dict, {}, place="services.*.deploy.resources.limits",
-    written={"memory": kinds.memory, "cpus": cores, "pids": kinds.pids},
+    written={"memory": kinds.memory, "cpus": kinds.processors, "pids": kinds.pids},
 )  # fmt: skip
 RESERVATIONS = Record(
     "reservations", dict, {}, place="services.*.deploy.resources.reservations",
@@ -253,7 +253,8 @@ SERVICE = Record(
      "labels": _LABELS, "annotations": mapped(kinds.annotation, short=True), "attach": boolean,
      "replicas": integer(0, 10_000),
      "container_name": kinds.nonempty(
-         matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container", "letters, digits, _ . -")
+         matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "name of a container",
+                  "two or more letters and digits, after the first also _ . -")
      ),
      "tty": boolean, "stdin_open": boolean, "read_only": boolean,
      "ports": listed(written(PORT, NUMERAL)),
@@ -266,22 +267,22 @@ SERVICE = Record(
                             not_built={"service:": "use 'networks'", "container:": "use 'networks'"}),
      "endpoint_mode": choice("vip", "dnsrr", what="endpoint mode"),
      "extra_hosts": mapped(written(listed(kinds.address), TEXT), short=True),
-     "dns": written(listed(kinds.address), TEXT), "dns_search": _TEXT_OR_LIST,
-     "dns_opt": written(listed(_RESOLVER), TEXT),
+     "dns": written(listed(kinds.address, TEXT_OR_LIST), TEXT), "dns_search": _TEXT_OR_LIST,
+     "dns_opt": written(listed(_RESOLVER, TEXT_OR_LIST), TEXT),
      "stop_signal": kinds.signal, "stop_grace_period": duration, "cap_add": listed(kinds.capability),
      "cap_drop": listed(kinds.capability),
      "security_opt": listed(kinds.security), "sysctls": mapped(kinds.sysctl, short=True),
      "ulimits": mapped(written(ULIMIT, integer(-1)), keys="|".join(hints.ULIMITS), what="limit",
                        hint="as in 'nofile'"),
      "shm_size": size, "oom_score_adj": kinds.oom_score, "userns_mode": choice("", "host", what="mode"),
-     "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT)), TEXT), "label_file": _TEXT_OR_LIST,
-     "extends": written(EXTENDS, TEXT), "links": listed(kinds.nonempty(_LINK)),
+     "deploy": DEPLOY, "env_file": written(listed(written(ENV_FILE, TEXT), TEXT_OR_LIST), TEXT),
+     "label_file": _TEXT_OR_LIST, "extends": written(EXTENDS, TEXT), "links": listed(kinds.nonempty(_LINK)),
      "volumes_from": listed(kinds.nonempty(text)),
      "profiles": listed(
-         kinds.nonempty(matching(PROFILE, "name of a profile", "letters, digits and _ . - after the first"))
+         kinds.nonempty(matching(PROFILE, "name of a profile", "letters and digits, after the first also _ . -"))
      )},
     "a mapping with 'image'", ("image",), "services.*", excused=("build", "provider"),
-    written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": cores, "pids_limit": kinds.pids,
+    written={"scale": integer(0, 10_000), "mem_limit": kinds.memory, "cpus": kinds.processors, "pids_limit": kinds.pids,
              "tmpfs": _TEXT_OR_LIST},
     made=("endpoint_mode",), words=hints.SERVICE_WORDS, named=True,
     checked=("deploy", "env_file", "label_file", "extends", "volumes_from", "profiles"),
