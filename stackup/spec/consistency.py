@@ -246,7 +246,8 @@ class _Checks:
                 self.problem(path, "a bind mount needs 'source'")
             for key, kind in _ONLY.items():
                 if mount.type != kind and self.origins.has(*path, key):
-                    self.ctx.report.warn(self.origins.node(*path, key), f"'{key}' has no effect on a {mount.type}")
+                    message = f"'{key}' has no effect on a mount of type {mount.type}"
+                    self.ctx.report.warn(self.origins.node(*path, key), message)
             if mount.type == "tmpfs" and mount.source:
                 self.problem((*path, "source"), "a tmpfs has no source", "remove it")
 
