@@ -91,7 +91,7 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 def origin(loaded: Loaded, written: Path, name_from: str | None) -> Origin:
     """Of a value of the document: `written` is its path there. Nothing is known of what was not interpolated."""
-    path = written if written in loaded.warned else _canonical(written)
+    path = written if written in loaded.warned or written in loaded.extensions else _canonical(written)
     if path == ("name",) and (name_from or path not in loaded.origins):
         return Origin(None, said=name_from or "the folder's name")
     nearest = path
@@ -103,8 +103,10 @@ def origin(loaded: Loaded, written: Path, name_from: str | None) -> Origin:
 
 
 def _opaque(loaded: Loaded, path: Path, nearest: Path) -> bool:
-    """Whether the parts of a value have no places of their own: `vars` of a template, keys without effect."""
-    return "vars" in nearest or any(path[:depth] in loaded.warned for depth in range(1, len(path) + 1))
+    """Whether the parts of a value have no places of their own: `vars` of a template, keys without effect, `x-*`."""
+    return "vars" in nearest or any(
+        path[:depth] in loaded.warned or path[:depth] in loaded.extensions for depth in range(1, len(path) + 1)
+    )
 
 
 _NESTED = ("bind", "volume", "tmpfs")

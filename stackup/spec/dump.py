@@ -24,7 +24,7 @@ from stackup.values import is_default
 
 def document(loaded: Loaded) -> dict[str, Any]:
     """The stack as plain mappings, in the words of the file. Values that are defaults are left out; what keys say
-    that have no effect yet is not. Without interpolation: what the files say, merged."""
+    that have no effect yet is not, and `x-*` stands where it stood. Without interpolation: what the files say, merged."""
     if loaded.raw is not None:
         return dict(loaded.raw)
     stack = loaded.stack
@@ -36,10 +36,28 @@ def document(loaded: Loaded) -> dict[str, Any]:
     }
     if spoken(loaded) == "compose":
         sections["services"] = {name: _without_ours(made) for name, made in sections["services"].items()}
-    made = {"name": stack.name, **{name: section for name, section in sections.items() if section}}
+    made: dict[str, Any] = {"name": stack.name, **{name: section for name, section in sections.items() if section}}
     for path, value in loaded.warned.items():
         _put(made, path, _plain(value))
+    for path, value in loaded.extensions.items():
+        if path[2:3] == ("restart",):  # the short form has no room for it
+            service = made["services"][path[1]]
+            service.pop("restart", None)
+            policy = _restart_policy(stack.services[str(path[1])].restart)
+            service.setdefault("deploy", {}).setdefault("restart_policy", policy)
+        if path[2:3] != ("env_file",):  # whose content stands in `environment`
+            _put(made, _written(path, loaded), value)
     return made
+
+
+def _written(path: Path, loaded: Loaded) -> Path:
+    """Where the document has what stands below a canonical path."""
+    if path[:1] == ("images",) and path[2:3] == ("layers",):
+        layer = loaded.stack.images[str(path[1])].layers[int(path[3])]
+        return (*path[:4], layer.kind, *path[4:])
+    if path[:1] == ("services",) and path[2:3] == ("restart",):
+        return (*path[:2], "deploy", "restart_policy", *path[3:])
+    return path
 
 
 def spoken(loaded: Loaded) -> Dialect:

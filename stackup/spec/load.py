@@ -112,6 +112,7 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
             report.warnings,
             sources=origins.sources(),
             warned=reading.warned,
+            extensions=reading.extensions,
         )
     else:
         report.finish()

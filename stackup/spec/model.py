@@ -232,10 +232,10 @@ class Loaded:
     """A stack and what was learned on the way to it.
 
     `origins`: canonical path -> (file as shown, line, column). `sources`: canonical path -> the variables that the
-    value was made of. `warned`: canonical path -> the plain value of a key that has no effect yet. `variables`: all
-    that the files mention. `files`: every file that was read, as shown, and `lines` their texts. `profiles`: all that
-    are declared. `dialect`: whose words the first file speaks. `switched_off`: a service that its profiles switch off
-    -> those.
+    value was made of. `warned`: canonical path -> the plain value of a key that has no effect yet; `extensions`: that
+    of a key `x-*`. `variables`: all that the files mention. `files`: every file that was read, as shown, and `lines`
+    their texts. `profiles`: all that are declared. `dialect`: whose words the first file speaks. `switched_off`: a
+    service that its profiles switch off -> those.
     """
 
     stack: Stack
@@ -245,6 +245,7 @@ class Loaded:
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sources: Mapping[Path, tuple[Source, ...]] = field(default_factory=dict)
     warned: Mapping[Path, Any] = field(default_factory=dict)
+    extensions: Mapping[Path, Any] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()

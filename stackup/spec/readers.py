@@ -23,14 +23,16 @@ MOST_DIGITS = 1 << 62
 
 
 class Reading:
-    """Where problems go, where places are kept, and `warned`: what keys say that have no effect yet."""
+    """Where problems go, where places are kept, and `warned`: what keys say that have no effect yet. `extensions`: what
+    stands under `x-*`, which is nobody's but the user's."""
 
-    __slots__ = ("origins", "report", "warned")
+    __slots__ = ("extensions", "origins", "report", "warned")
 
     def __init__(self, report: Report, origins: Origins) -> None:
         self.report = report
         self.origins = origins
         self.warned: dict[Path, Any] = {}
+        self.extensions: dict[Path, Any] = {}
         self.extensions: dict[Path, Any] = {}
 
 

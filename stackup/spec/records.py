@@ -24,7 +24,7 @@ class Record:
     `name` is what descriptions and the schema call it, `place` where it stands in the table of statuses. `fields`:
     canonical key -> reader; keys equal the dataclass's fields. `written`: keys that a file may have here and that
     `canonical` and `normalise` take away; `made`: keys that only they make. `required` must be there, unless one of
-    `excused` is. `words`: other tools' words -> hint. `x-*` is left alone.
+    `excused` is. `words`: other tools' words -> hint. `x-*` is kept as it is.
     """
 
     name: str
@@ -92,6 +92,8 @@ class Record:
     def _other(self, key: str, child: Node, path: Path, reading: Reading) -> str | None:
         """A key that is not obeyed, or not known; the hint that was given."""
         if key.startswith("x-"):
+            reading.origins.add((*path, key), child)
+            reading.extensions[(*path, key)] = child.plain()
             return None
         if (unheeded := self.unheeded.get(key)) is not None:
             self._unheeded(key, unheeded, child, (*path, key), reading)

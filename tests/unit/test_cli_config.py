@@ -85,6 +85,17 @@ def test_a_digest_of_what_a_profile_switches_off_says_which(tmp_path: Path, caps
     ])  # fmt: skip
 
 
+def test_what_is_the_users_own_is_printed_with_its_origin_and_without_variables(tmp_path: Path, capsys: Capsys) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        'x-top: {a: ["$$HOME"]}\nservices:\n  web:\n    image: x:1\n    deploy: {restart_policy: {x-why: b}}\n'
+    )
+    out = run(capsys, "-C", str(tmp_path), "-q", "config", "--origin", "--format", "json").out
+    rows = {row["path"]: (row["value"], row["line"]) for row in json.loads(out)}
+    assert rows["x-top.a[0]"] == ("$HOME", 1)
+    assert rows["services.web.deploy.restart_policy.x-why"] == ("b", 5)
+    assert "$$HOME" in run(capsys, "-C", str(tmp_path), "-q", "config").out
+
+
 IMPLIED = """\
 services:
   web:
