@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from stackup.errors import BadInput
+from stackup.spec import units
 from stackup.spec.decoding import MAX_BYTES, decode, regular
 from stackup.spec.forms import Context
 from stackup.spec.nodes import Node, shorten
@@ -198,5 +199,4 @@ def _key(node: Node) -> str:
 
 
 def _wanted(required: Node | None) -> bool:
-    """What a variable gave may be a word."""
-    return required is None or str(required.value).lower() not in ("false", "no", "off", "n")
+    return required is None or units.truth(required.value) is not False

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stackup.errors import BadInput
+from stackup.spec import units
 from stackup.spec.discover import File
 from stackup.spec.merge import SERVICE, cloned, mappings
 from stackup.spec.nodes import MAX_NODES, Budget, Node, shorten
@@ -168,11 +169,15 @@ class _Work:
         if check is None or other is None or check.tag is not None:
             return
         disable, already = check.get("disable"), other.get("disable")
-        if disable is not None and disable.value is True and (already is None or already.value is not True):
+        if disable is not None and _on(disable) and not _on(already):
             message = (
                 f"the service that is extended has a healthcheck ({other.key_place}), which this does not switch off"
             )
             self.report.problem(disable, message, "write 'healthcheck: !override {disable: true}'")
+
+
+def _on(node: Node | None) -> bool:
+    return node is not None and units.truth(node.value) is True
 
 
 def _excused(node: Node, extends: Node) -> Node:

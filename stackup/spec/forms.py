@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stackup.spec import units
 from stackup.spec.nodes import RESET, Node, shorten
 from stackup.spec.report import Report
 
@@ -239,22 +240,27 @@ def healthcheck(node: Node, _: Context) -> Node:
     return node.made(node.items | {"test": test.made([test.made("CMD-SHELL"), test.made(test.value)])})
 
 
-_TRUE, _FALSE = ("true", "yes", "on", "y"), ("false", "no", "off", "n")
+def truth(node: Node, report: Report) -> bool | None:
+    """What a value says where true or false is wanted, None where it is neither; with a warning where it is a word
+    that YAML 1.1 read so, and that is text since."""
+    meant = units.truth(node.value)
+    word = str(node.value).strip().lower()
+    if meant is not None and word not in ("true", "false"):
+        report.warn(node, f"{word!r} is read as {str(meant).lower()}; write true or false")
+    return meant
 
 
 def disabled(node: Node, ctx: Context) -> Node:
-    """A `healthcheck` with `disable: true` -> `test: [NONE]`. What a variable gave may be a word."""
+    """A `healthcheck` with `disable: true` -> `test: [NONE]`."""
     disable = node.items.get("disable")
     if disable is None:
         return node
     items = {key: value for key, value in node.items.items() if key != "disable"}
-    word = str(disable.value).lower() if isinstance(disable.value, bool) or disable.sources else ""
-    if word in (*_TRUE[1:], *_FALSE[1:]):
-        ctx.report.warn(disable, f"{word!r} is read as {str(word in _TRUE).lower()}; write true or false")
-    if word in _TRUE:
-        items["test"] = disable.made([disable.made("NONE")])
-    elif word not in _FALSE and disable.value is not None:
+    off = truth(disable, ctx.report)
+    if off is None and disable.value is not None:
         ctx.report.problem(disable, f"expected true or false, found {disable.describe()}")
+    if off:
+        items["test"] = disable.made([disable.made("NONE")])
     return node.made(items)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from stackup.errors import BadInput
+from stackup.spec import units
 from stackup.spec.forms import Context
 from stackup.spec.mounts import clean
 from stackup.spec.nodes import Node, shorten
@@ -137,7 +138,4 @@ def _dependency(node: Node, *, restart: bool) -> Node:
 
 def _optional(dependency: Node) -> bool:
     required = dependency.items.get("required")
-    if required is None:
-        return False
-    made_of_variables = bool(required.sources) and str(required.value).lower() in ("false", "no", "off", "n")
-    return required.value is False or made_of_variables
+    return required is not None and units.truth(required.value) is False

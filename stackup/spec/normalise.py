@@ -219,7 +219,7 @@ def _volume(node: Node, ctx: Context) -> Node:
         return node
     items = dict(node.items)
     external = items.get("external")
-    if external is not None and external.value is True:
+    if external is not None and units.truth(external.value):
         for key in items:
             if key not in ("external", "name") and not key.startswith("x-"):
                 hint = "remove it, or 'external: true'"

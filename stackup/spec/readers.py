@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from stackup.spec import units
+from stackup.spec.forms import truth
 from stackup.spec.model import Path
 from stackup.spec.mounts import clean
 from stackup.spec.nodes import Node, shorten
@@ -32,7 +33,6 @@ class Reading:
         self.report = report
         self.origins = origins
         self.warned: dict[Path, Any] = {}
-        self.extensions: dict[Path, Any] = {}
         self.extensions: dict[Path, Any] = {}
 
 
@@ -101,7 +101,7 @@ def words(node: Node, path: Path, reading: Reading) -> str:
     return value
 
 
-@reads({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": units.TRUTH_PATTERN}]})
+@reads({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": units.truth_pattern(True, False)}]})
 def boolean(node: Node, path: Path, reading: Reading) -> bool:
     """true or false, also as a text; y, yes, on, n, no, off with a warning."""
     meant = truth(node, reading.report)
@@ -230,10 +230,14 @@ def _absolute(node: Node, path: Path, reading: Reading) -> str:
 
 @reads({"type": "string", "pattern": "^/"})
 def mount_point(node: Node, path: Path, reading: Reading) -> str:
-    value = clean(inside(node, path, reading))
+    """Where something is mounted: as in Compose, `/a/../b` is `/b`."""
+    value = clean(_absolute(node, path, reading))
     if value == "/" and isinstance(node.value, str) and node.value.startswith("/"):
         reading.report.problem(node, "nothing can be mounted on '/'")
     return value
+
+
+TEXT_OR_LIST = "text or a list"
 
 
 def listed(reader: AnyReader, what: str = "a list") -> Reader:

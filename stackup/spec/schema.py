@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackup.spec import descriptions, support, validate
+from stackup.spec import descriptions, support, units, validate
 from stackup.spec.readers import Reader
 from stackup.spec.records import Record
 from stackup.spec.unheeded import Unheeded
@@ -65,7 +65,8 @@ class _Schema:
         refused = f"{told} Rejected: {entry.why}{'; ' + entry.hint if entry.hint else ''}."
         if not unheeded.unless:
             return {"description": refused, "type": "null"}
-        return {"description": refused, "anyOf": [{"enum": [*unheeded.unless, None]}, _VARIABLE]}
+        texts = [{"type": "string", "pattern": units.truth_pattern(False)}] if False in unheeded.unless else []
+        return {"description": refused, "anyOf": [{"enum": [*unheeded.unless, None]}, *texts, _VARIABLE]}
 
     def value(self, reader: Any) -> Schema:
         """The schema of what may stand in one place."""

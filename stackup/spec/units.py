@@ -17,6 +17,22 @@ _MOST_BYTES = 1 << 62
 _LONGEST = 10 * 365 * 86400.0
 
 
+_TRUTH = {"true": True, "yes": True, "on": True, "y": True, "false": False, "no": False, "off": False, "n": False}
+
+
+def truth_pattern(*meant: bool) -> str:
+    """The texts that `truth` takes for one of `meant`, as a regular expression of JavaScript."""
+    words = ("".join(f"[{c}{c.upper()}]" for c in word) for word, value in _TRUTH.items() if value in meant)
+    return f"^ *({'|'.join(words)}) *$"
+
+
+def truth(value: object) -> bool | None:
+    """True and false, also as a text and in other words for them, as Compose has them; None of anything else."""
+    if isinstance(value, str):
+        return _TRUTH.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
 def size(text: str) -> int:
     """Bytes of `64M`, `1.5gb`, `512k`, `65536`: powers of 1024, as in Docker."""
     match = re.fullmatch(_SIZE, text.strip())

@@ -46,7 +46,7 @@ TEXT = "numbers, dates and truth values where text belongs"
 TWICE = "what a list has twice"
 UNBUILT = "keys whose room is not built yet"
 UNTRUE = "`privileged: true`, volume drivers, networks from outside"
-ZERO = "limits of 0, and below 1 MiB"
+FEW = "limits of memory below 1 MiB, of processors below 0.001"
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("images", "refused", r"build: building from a Dockerfile"),
@@ -55,7 +55,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         UNTRUE, "refused", r"no container gets all rights|only the driver 'local'|networks from outside the stack"
     ),
     Difference(UNTRUE, "refused", r"driver_opts: options of"),
-    Difference('`tty: "true"`, and other truth values in quotes', "refused", r"expected true or false, found the text"),
     Difference("labels under `com.docker.compose.`", "refused", r"not the file's to give$"),
     Difference("`oom_score_adj` below 0", "otherwise", r"\.oom_score_adj: nothing \| -"),
     Difference("unknown keys, duplicate keys", "refused", r": unknown key"),
@@ -87,7 +86,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(ENGINE, "refused", r": (is empty|an empty path)( \(|$)"),
     Difference(LATE, "refused", r"a second mount on|no port can be published with|is the name of volumes\."),
     Difference(PORTS, "refused", r"is published twice|waits for '\w+' to be healthy"),
-    Difference(ZERO, "refused", r"is \d+ bytes$|processor cores above 0"),
+    Difference(FEW, "refused", r"is \d+ bytes$|processor cores above 0"),
     Difference(TEXT, "taken", r"invalid jsonType time\.Time$|^non-string key in |unconvertible type 'string'$"),
     Difference(TEXT, "taken", r"(command\.\d|cpuset|memory|user|stop_signal|uid|version) must be a string$"),
     Difference(TEXT, "otherwise", r"^services\.\w+\.(environment|labels)\.\w+: '[-+0-9.exo]+' \| '[-0-9.e+]+'$"),
