@@ -49,7 +49,7 @@ def content(dialect: Dialect) -> str:
 def nothing(dialect: Dialect) -> str:
     """What is wrong with a stack in which there is nothing."""
     if dialect == "compose":
-        return "no 'services': nothing to run"
+        return "no services: nothing to run"
     return "neither 'services' nor 'images': nothing to build or to run"
 
 

@@ -62,6 +62,8 @@ from stackup.spec.suggest import did_you_mean
 
 KEY = r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}"
 KEY_HINT = "letters, digits and . _ - after the first, 63 at most"
+# Names of services are names in DNS: no longer, and not beginning with a dot; one that begins with - is an option.
+SERVICE_KEY = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,62}"
 IMAGE_KEY = r"[a-z0-9][a-z0-9._-]{0,127}"
 STACK_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 VARIABLE = r"[^=\0]*[^=\0\s]"
@@ -327,7 +329,8 @@ TOP = Record(
     "stack", dict,
     {"name": text, "include": listed(written(INCLUDE, TEXT)), "vars": _VARS,
      "images": mapped(IMAGE, keys=IMAGE_KEY, what="name of an image", hint="small letters, digits and . _ -"),
-     "services": mapped(SERVICE, keys=KEY, what="name of a service", hint=KEY_HINT),
+     "services": mapped(SERVICE, keys=SERVICE_KEY, what="name of a service",
+                        hint="letters, digits and _, after the first also . and -, 63 at most"),
      "networks": mapped(written(NETWORK, _EMPTY), keys=KEY, what="name of a network", hint=KEY_HINT),
      "volumes": mapped(written(VOLUME, _EMPTY), keys=KEY, what="name of a volume", hint=KEY_HINT)},
     "a mapping with 'services'", checked=("include", "vars"),

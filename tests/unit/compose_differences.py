@@ -30,8 +30,11 @@ COMMANDS = "`command: a; b` as text"
 DEPENDS = "`depends_on` what is absent; its long form without `condition`"
 DURATIONS = "`stop_grace_period: 5`, and other durations without a unit"
 EARLIER = "`extends` of a service that only an earlier file has"
-EMPTY = "an empty document; a file without services"
-ENGINE = "values that only an engine looks at: image references, addresses, signals, sizes below 0, `restart: often`"
+EMPTY = "an empty document; a file without services, also `services: {}`"
+ENGINE = (
+    "values that only an engine looks at: image references, addresses, signals, sizes below 0, "
+    "`restart: often`, `..` in `working_dir`"
+)
 EXTENSIONS = "keys that begin with `x-`"
 INCLUDED = "a name that an included file defines, too"
 LATE = "contradictions that show when a container starts: two mounts on one target, ports without a network"
