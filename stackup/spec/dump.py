@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal
@@ -23,8 +24,8 @@ from stackup.values import is_default
 
 
 def document(loaded: Loaded) -> dict[str, Any]:
-    """The stack as plain mappings, in the words of the file. Values that are defaults are left out; what keys say
-    that have no effect yet is not, and `x-*` stands where it stood. Without interpolation: what the files say, merged."""
+    """The stack as plain mappings, in the words of the file. Values that are defaults are left out; what keys say that
+    have no effect yet is not, nor what stands under `x-*`. Without interpolation: what the files say, merged."""
     if loaded.raw is not None:
         return dict(loaded.raw)
     stack = loaded.stack
@@ -76,6 +77,10 @@ def _put(made: Any, path: Path, value: Any) -> None:
     made[path[-1]] = value
 
 
+# What PyYAML does not quote and readers of YAML 1.1 take for truth values and numbers: `n`, `08`, `1_000`.
+_MISREAD = r"[yYnN]|[-+]?[0-9][0-9_,]*(?:[eE][-+]?[0-9]+)?"
+
+
 def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
     """The text of `document`, ending in a newline. What would be a variable in it is written so that it is none."""
     made = document(loaded) if loaded.raw is not None else _escaped(document(loaded), spoken(loaded))
@@ -85,6 +90,7 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
 
     from stackup.spec.nodes import core_scalar
 
+    misread = re.compile(_MISREAD).fullmatch
     base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
     class Dumper(base):  # type: ignore[misc]
@@ -93,7 +99,7 @@ def dump(loaded: Loaded, format: Literal["yaml", "json"] = "yaml") -> str:
 
     def text(dumper: Any, value: str) -> Any:
         style = "|" if "\n" in value else None
-        if not isinstance(core_scalar(value), str) or printable(value, "\n\t") != value:
+        if not isinstance(core_scalar(value), str) or misread(value) or printable(value, "\n\t") != value:
             # Numbers to YAML 1.2 that PyYAML does not know (`0o17`, `1e3`), and what needs an escape sequence.
             style = '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,20 @@ services:
     assert check is not None
     assert (check.test, check.interval, check.retries, check.timeout) == (("CMD-SHELL", "true"), 2.0, 7, 1.0)
     assert services["other2"].healthcheck is None
+
+
+def test_the_long_form_quotes_what_yaml_1_1_would_read_otherwise_keys_too() -> None:
+    words = ["y", "N", "yes", "Off", "08", "0440", "1_000", "1e3", "22:22", "~", "2024-01-01", "0x1f"]
+    values = ", ".join(f'"{word}": "{word}"' for word in words)
+    text = long_form(f"services: {{web: {{image: x, environment: {{{values}}}}}}}")
+    for word in words:
+        assert re.search(rf"""^ +(['"]){word}\1: (['"]){word}\2$""", text, re.MULTILINE), word
+    plain = long_form("services: {web: {image: x, environment: {A: 127.0.0.1, yn: v1_0, b: a08}}}")
+    assert "'" not in plain and '"' not in plain
+
+
+def long_form(text: str) -> str:
+    return dump(load_text(text, "/stacks/demo/stack.yaml", environment={}))
 
 
 def test_the_long_form_quotes_what_yaml_1_2_would_read_otherwise() -> None:
