@@ -198,7 +198,7 @@ def _check_of(stack: Stack, service: Service) -> Healthcheck | None:
 
 
 _SECRET_NAME = re.compile(
-    r"(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SECRET_?KEY(?:_BASE)?"
+    r"(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|JWT|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SECRET_?KEY(?:_BASE)?"
     r"|ENCRYPTION_?KEY|SIGNING_?KEY|CREDENTIALS?)|.+_(?:PWD|PASS)",
     re.IGNORECASE,
 )
@@ -211,15 +211,36 @@ def _secret_in_environment(loaded: Loaded) -> Iterator[_Found]:
     for path, values in _environments(loaded.stack):
         for name, value in values.items():
             here = (*path, name)
-            if value and not loaded.sources.get(here) and _place(loaded, here).file in written:
-                hint = f"take it from a variable, as in '{name}: ${{{name}}}', or from an env_file of your own"
-                if path[0] == "images":
-                    hint = "give it to the service that needs it, from a variable or an env_file"
-                url = _PASSWORD_IN_URL.match(value)
-                if url is not None and not _NO_SECRET.fullmatch(url["secret"]):
-                    yield _Found(here, f"the value of '{name}' has a password in it", hint, url["secret"])
-                elif _SECRET_NAME.fullmatch(name) and not _NO_SECRET.fullmatch(value):
-                    yield _Found(here, f"'{name}' looks like a secret, and its value is written here", hint, value)
+            if not value or _place(loaded, here).file not in written:
+                continue
+            if loaded.sources.get(here):
+                yield from _secret_in_default(loaded, here, value)
+                continue
+            hint = f"take it from a variable, as in '{name}: ${{{name}}}', or from an env_file of your own"
+            if path[0] == "images":
+                hint = "give it to the service that needs it, from a variable or an env_file"
+            url = _PASSWORD_IN_URL.match(value)
+            if url is not None and not _NO_SECRET.fullmatch(url["secret"]):
+                yield _Found(here, f"the value of '{name}' has a password in it", hint, url["secret"])
+            elif _SECRET_NAME.fullmatch(name) and not _NO_SECRET.fullmatch(value):
+                yield _Found(here, f"'{name}' looks like a secret, and its value is written here", hint, value)
+
+
+def _secret_in_default(loaded: Loaded, here: Path, value: str) -> Iterator[_Found]:
+    """`${TOKEN:-abc}`: what stands for a variable that is not set is written in the file, too."""
+    place, name = _place(loaded, here), str(here[-1])
+    lines = loaded.lines.get(place.file, ())
+    line = lines[place.line - 1] if 1 <= place.line <= len(lines) else ""
+    url = _PASSWORD_IN_URL.match(value)
+    for variable in dict.fromkeys(source.name for source in loaded.sources[here]):
+        known = loaded.variables.get(variable)
+        default = known.default if known is not None else None
+        if not default or _NO_SECRET.fullmatch(default) or f"-{default}" not in line:
+            continue
+        secret = _SECRET_NAME.fullmatch(name) or _SECRET_NAME.fullmatch(variable)
+        if secret or (url is not None and default in url["secret"]):
+            message = f"the default of '{variable}' looks like a secret, and is written here"
+            yield _Found(here, message, f"write '${{{variable}:?}}', which wants it to be set", default)
 
 
 def _environments(stack: Stack) -> Iterator[tuple[Path, Mapping[str, str | None]]]:
