@@ -148,7 +148,7 @@ def _resources(value: Tree) -> None:
     limits = dict((deploy.get("resources") or {}).get("limits") or {})
     reserved = dict((deploy.pop("resources", None) or {}).get("reservations") or {})
     for key, word in (("memory", "mem_limit"), ("cpus", "cpus"), ("pids", "pids_limit")):
-        said = [v for v in (value.pop(word, None), limits.get(key)) if v not in (None, 0, "0", -1)]
+        said = [v for v in (value.pop(word, None), limits.get(key)) if v not in (None, 0, "0", -1, "-1")]
         value[word] = said[0] if said else None
     value["mem_reservation"] = reserved.pop("memory", None) or value.get("mem_reservation")
     replicas = (value.pop("scale", None), deploy.pop("replicas", None))
@@ -177,7 +177,7 @@ def _mounts(value: Tree) -> None:
         target, _, options = text.partition(":")
         pairs = dict(option.partition("=")[::2] for option in options.split(","))
         inner = {"size": pairs.get("size"), "mode": pairs["mode"].zfill(4) if "mode" in pairs else None}
-        mounts.append({"type": "tmpfs", "target": target, "tmpfs": inner, "read_only": "ro" in pairs})
+        mounts.append({"type": "tmpfs", "target": os.path.normpath(target), "tmpfs": inner, "read_only": "ro" in pairs})
     value["volumes"] = mounts
 
 
