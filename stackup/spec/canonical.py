@@ -47,17 +47,12 @@ LATER = frozenset((
 
 def canonical(root: Node, ctx: Context) -> Node:
     """A whole document in canonical form."""
-    sections: dict[str, Form] = {"images": image, "services": service, "networks": network, "volumes": volume}
+    table: dict[str, Form] = {"images": image, "services": service, "networks": network, "volumes": volume}
     if not LATER.isdisjoint(root.items):
         from stackup.spec import later
 
-        sections |= later.SECTIONS
-    items = dict(root.items)
-    for section, form in sections.items():
-        node = items.get(section)
-        if node is not None and node.is_map:
-            items[section] = node.made({name: form(child, ctx) for name, child in node.items.items()})
-    return root.made(items)
+        table |= later.SECTIONS
+    return root.made(forms.sections(root, table, ctx))
 
 
 def service(node: Node, ctx: Context) -> Node:
@@ -120,24 +115,18 @@ def _run(value: Node) -> Node:
     return value
 
 
+_LABELLED = forms.mapping({"labels": forms.pairs})
+
+
 def network(node: Node, ctx: Context) -> Node:
     """null -> {}."""
-    if node.value is None:
-        return node.made({})
-    items = dict(node.items)
-    apply(items, {"labels": forms.pairs}, ctx)
-    return node.made(items) if node.is_map else node
+    return node.made({}) if node.value is None else _LABELLED(node, ctx)
 
 
 def volume(node: Node, ctx: Context) -> Node:
-    if node.value is None:
-        return node.made({})
-    if not node.is_map:
-        return node
-    if (external := node.get("external")) is not None and external.is_map:  # Compose's old form
+    """null -> {}; Compose's old form of `external` -> the new one."""
+    if (external := node.get("external")) is not None and external.is_map:
         from stackup.spec import later
 
         node = later.external(node, ctx)
-    items = dict(node.items)
-    apply(items, {"labels": forms.pairs}, ctx)
-    return node.made(items)
+    return node.made({}) if node.value is None else _LABELLED(node, ctx)

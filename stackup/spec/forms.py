@@ -86,6 +86,29 @@ def apply(items: dict[str, Node], table: Mapping[str, Form], ctx: Context) -> No
             items[key] = form(node, ctx)
 
 
+def mapping(table: Mapping[str, Form]) -> Form:
+    """The form of a mapping some of whose values have one."""
+
+    def long(node: Node, ctx: Context) -> Node:
+        if not node.is_map:
+            return node
+        items = dict(node.items)
+        apply(items, table, ctx)
+        return node.made(items)
+
+    return long
+
+
+def sections(root: Node, table: Mapping[str, Form], ctx: Context) -> dict[str, Node]:
+    """The items of a document, each definition in its sections in the form that the table has for them."""
+    items = dict(root.items)
+    for section, form in table.items():
+        node = items.get(section)
+        if node is not None and node.is_map:
+            items[section] = node.made({name: form(child, ctx) for name, child in node.items.items()})
+    return items
+
+
 def servers(node: Node, ctx: Context) -> Node:
     """`dns`: one address or a list -> a list without the empty ones, which variables leave."""
     listed = made_list(node, ctx)

@@ -6,23 +6,10 @@ import posixpath
 from collections.abc import Mapping
 
 from stackup.spec import forms
-from stackup.spec.forms import Context, Form, apply
+from stackup.spec.forms import Context, Form, mapping
 from stackup.spec.nodes import Node
 
 SECRETS = "/run/secrets"
-
-
-def mapping(table: Mapping[str, Form]) -> Form:
-    """The form of a mapping some of whose values have one."""
-
-    def long(node: Node, ctx: Context) -> Node:
-        if not node.is_map:
-            return node
-        items = dict(node.items)
-        apply(items, table, ctx)
-        return node.made(items)
-
-    return long
 
 
 def each(form: Form) -> Form:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from stackup.errors import Place, Problem
+from stackup.spec.discover import dialect_of
 from stackup.spec.layers import Copy, Run
 from stackup.spec.model import Healthcheck, Loaded, Path, Port, Service, Stack
 from stackup.spec.report import dotted, shown
@@ -168,7 +169,7 @@ def _no_memory_limit(loaded: Loaded) -> Iterator[_Found]:
     for name, service in loaded.stack.services.items():
         if service.resources.memory is None and service.replicas:
             path: Path = ("services", name)
-            compose = "compose" in os.path.basename(_place(loaded, path).file)
+            compose = dialect_of(_place(loaded, path).file) == "compose"
             limit = "mem_limit: 256M" if compose else "resources: {memory: 256M}"
             yield _Found(path, "no memory limit: it may take all that the machine has", f"write one, as in '{limit}'")
 

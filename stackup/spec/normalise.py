@@ -19,12 +19,8 @@ _CONFIG: dict[str, Form] = {"healthcheck": forms.disabled}
 
 def normalise(root: Node, ctx: Context, inactive: Collection[str] = ()) -> Node:
     """The whole tree as `validate` knows it. `inactive`: the services that do not take part."""
-    sections: dict[str, Form] = {"images": _image, "services": _service, "networks": _network, "volumes": _volume}
-    items = dict(root.items)
-    for section, form in sections.items():
-        node = items.get(section)
-        if node is not None and node.is_map:
-            items[section] = node.made({name: form(child, ctx) for name, child in node.items.items()})
+    table: dict[str, Form] = {"images": _image, "services": _service, "networks": _network, "volumes": _volume}
+    items = forms.sections(root, table, ctx)
     services = items.get("services")
     if services is not None and services.is_map:
         items["services"] = services.made(implied(services.items, inactive, ctx))
@@ -151,6 +147,8 @@ def _restart(made: Node, ctx: Context) -> None:
                 ctx.report.problem(condition, message, "write none, on-failure or any")
             items["policy"] = condition.made(_CONDITIONS.get(condition.value, "no"))
         made.items["restart"] = policy.made(items) if policy.is_map else policy
+    elif word is not None and word.value == "":  # as in Compose: a variable may be empty
+        del made.items["restart"]
     elif word is not None and isinstance(word.value, str):
         name, colon, count = word.value.partition(":")
         items = {"policy": word.made(name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from stackup.spec.forms import MOST_PORTS, Context
 from stackup.spec.nodes import Node, shorten
@@ -26,27 +27,15 @@ class _Wrong(Exception):
 def ports(node: Node, ctx: Context) -> Node:
     """A list of `{target, published, protocol, host_ip}`: published 0 where any free port will do, host_ip where one is
     named. The others are published on LOOPBACK, but an override may still say where."""
-    if not node.is_list:
-        return node
-    found: list[Node] = []
-    for item in node.list:
-        if ctx.unknown(item):
-            found.append(item)
-            continue
-        try:
-            if item.is_map:
-                found.extend(_long(item, ctx))
-            elif isinstance(item.value, str) or type(item.value) is int:
-                found.extend(_short(item, ctx))
-            else:
-                raise _Wrong(f"expected a port, found {item.describe()}", _SHAPE)
-        except _Wrong as wrong:
-            ctx.report.problem(item, wrong.message, wrong.hint)
-    return node.made(found)
+    return _each(node, ctx, lambda item: _long(item, ctx) if item.is_map else _short(item, ctx))
 
 
 def expose(node: Node, ctx: Context) -> Node:
     """A list of `8000/tcp`."""
+    return _each(node, ctx, lambda item: _exposed(item, ctx))
+
+
+def _each(node: Node, ctx: Context, ports_of: Callable[[Node], list[Node]]) -> Node:
     if not node.is_list:
         return node
     found: list[Node] = []
@@ -55,17 +44,26 @@ def expose(node: Node, ctx: Context) -> Node:
             found.append(item)
             continue
         try:
-            if not isinstance(item.value, str) and type(item.value) is not int:
-                raise _Wrong(f"expected a port, found {item.describe()}")
-            text, protocol = _protocol(str(item.value))
-            found.extend(item.made(f"{port}/{protocol}") for port in _range(text, ctx))
+            found.extend(ports_of(item))
         except _Wrong as wrong:
             ctx.report.problem(item, wrong.message, wrong.hint)
     return node.made(found)
 
 
+def _exposed(item: Node, ctx: Context) -> list[Node]:
+    text, protocol = _protocol(_written(item))
+    return [item.made(f"{port}/{protocol}") for port in _range(text, ctx)]
+
+
+def _written(item: Node) -> str:
+    """Of a number, not how it is written: it may be octal."""
+    if not isinstance(item.value, str) and type(item.value) is not int:
+        raise _Wrong(f"expected a port, found {item.describe()}", _SHAPE)
+    return str(item.value)
+
+
 def _short(item: Node, ctx: Context) -> list[Node]:
-    text, protocol = _protocol(str(item.value))  # of a number, not how it is written: it may be octal
+    text, protocol = _protocol(_written(item))
     address = None
     if text.startswith("["):
         if "]:" not in text:
