@@ -31,10 +31,7 @@ DEPENDS = "`depends_on` what is absent; its long form without `condition`"
 DURATIONS = "`stop_grace_period: 5`, and other durations without a unit"
 EARLIER = "`extends` of a service that only an earlier file has"
 EMPTY = "an empty document; a file without services, also `services: {}`"
-ENGINE = (
-    "values that only an engine looks at: image references, addresses, signals, sizes below 0, "
-    "`restart: often`, `..` in `working_dir`"
-)
+ENGINE = "values that only an engine looks at"
 EXTENSIONS = "keys that begin with `x-`"
 INCLUDED = "a name that an included file defines, too"
 LATE = "contradictions that show when a container starts: two mounts on one target, ports without a network"
@@ -48,12 +45,14 @@ TAGS = "tags, and anchors of another document"
 TEXT = "numbers, dates and truth values where text belongs"
 TWICE = "what a list has twice"
 UNBUILT = "keys whose room is not built yet"
+UNBUILT_VALUES = "values whose room is not built yet"
 UNTRUE = "`privileged: true`, volume drivers, networks from outside"
 FEW = "limits of memory below 1 MiB, of processors below 0.001"
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("images", "refused", r"build: building from a Dockerfile"),
-    Difference(UNBUILT, "refused", r"not built( yet)?$|no volumes here$|path of Windows$|always come along|be shared$"),
+    Difference(UNBUILT_VALUES, "refused", r"not built yet$|no volumes here$|path of Windows$|be shared$"),
+    Difference(UNBUILT, "refused", r"not built$|always come along"),
     Difference(
         UNTRUE, "refused", r"no container gets all rights|only the driver 'local'|networks from outside the stack"
     ),
