@@ -113,7 +113,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(TAGS, "refused", r"unknown tag|: no anchor &"),
     Difference(EMPTY, "taken", r"^top-level object must be a mapping$"),
     Difference(EMPTY, "refused", r"nothing (to build or )?to run$"),
-    Difference(EXTENSIONS, "taken", r"^cannot override (.*\.)?x-\w+$"),
+    Difference(EXTENSIONS, "taken", r"^cannot override (.*\.)?x-\w+$|env_file\.\d+ additional properties 'x-\w+' not"),
     Difference(EXTENSIONS, "otherwise", r"^services\.\w+\.(environment|labels)\.(#extensions|x-)"),
 )
 
