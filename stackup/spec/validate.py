@@ -312,7 +312,10 @@ def _volume(**values: Any) -> Volume:
     return Volume(own_name=given, **values)
 
 
-_EXTERNAL = written(boolean, {"type": "object", "properties": {"name": text}, "additionalProperties": False})
+_EXTERNAL = written(
+    boolean,
+    {"type": "object", "properties": {"name": text}, "patternProperties": {"^x-": {}}, "additionalProperties": False},
+)
 VOLUME = Record(
     "volume", _volume, {"external": _EXTERNAL, "name": matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "name of a volume",
                                                                 "letters, digits and _ . - after the first"),
