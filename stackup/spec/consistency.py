@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackup.spec.forms import Context
+from stackup.spec.inherit import MOST_IMAGES
 from stackup.spec.layers import Copy, Template
 from stackup.spec.model import Healthcheck, Image, Network, Path, Service, Stack
 from stackup.spec.nodes import shorten
@@ -47,6 +48,7 @@ def check(stack: Stack, origins: Origins, ctx: Context, profiles: Mapping[str, S
         checks.image(image)
     for service in stack.services.values():
         checks.service(service)
+    checks.chains()
     checks.cycles()
     checks.published_once()
     checks.named_once()
@@ -220,7 +222,7 @@ class _Checks:
         check: Healthcheck | None = service.healthcheck
         seen: set[str] = set()
         name: str | None = service.image
-        while name is not None and name in self.stack.images and name not in seen:
+        while name is not None and name in self.stack.images and name not in seen and len(seen) <= MOST_IMAGES:
             if check is not None and check.test:
                 break
             seen.add(name)
@@ -252,6 +254,25 @@ class _Checks:
                 self.problem((*path, "source"), "a tmpfs has no source", "remove it")
 
     # --- the whole file
+
+    def chains(self) -> None:
+        """Images that stand on more images than any need; told of the first one that does."""
+        depths: dict[str, int] = {}
+        for name in self.stack.images:
+            chain: list[str] = []
+            base: str | None = name
+            while base is not None and base in self.stack.images and base not in depths and base not in chain:
+                chain.append(base)
+                base = self.stack.images[base].base
+                if len(chain) > MOST_IMAGES:
+                    break
+            depth = depths.get(base, 0) if base is not None else 0
+            for one in reversed(chain):
+                depths[one] = depth = depth + 1
+            if depth > MOST_IMAGES:
+                hint = "put their layers into one image"
+                self.problem(("images", name, "from"), f"stands on more than {MOST_IMAGES} other images", hint)
+                return
 
     def cycles(self) -> None:
         images = {n: [i.base] if i.base in self.stack.images else [] for n, i in self.stack.images.items()}
@@ -331,6 +352,9 @@ class _Checks:
                 self.problem(path, f"'{name}' is the name of volumes.{other} already")
 
 
+_MOST_CYCLES = 50  # told in one go; three hundred services that all wait for each other have 45,000
+
+
 def _cycles(edges: Mapping[str, Iterable[str | None]]) -> list[list[str]]:
     """The cycles of a graph, each once, beginning with its first name in the order of the file.
 
@@ -354,7 +378,7 @@ def _cycles(edges: Mapping[str, Iterable[str | None]]) -> list[list[str]]:
                 state[step] = 1
                 way.append(step)
                 open_edges.append(iter(edges[step]))
-            elif state[step] == 1:
+            elif state[step] == 1 and len(cycles) < _MOST_CYCLES:
                 cycle = way[way.index(step) :]
                 first = cycle.index(min(cycle, key=lambda name: order[name]))
                 cycles.append(cycle[first:] + cycle[:first])

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from stackup.spec.nodes import Node
 
+MOST_IMAGES = 100  # that stand on each other in one file
+
 
 def healthchecks(root: Node) -> None:
     """Complete each service's `healthcheck` with the keys that only its image (or that image's `from`) gives.
@@ -28,6 +30,8 @@ def healthchecks(root: Node) -> None:
 def _chain(image: Node | None, images: dict[str, Node]) -> Iterator[Node]:
     seen: set[str] = set()
     while image is not None and isinstance(image.value, str) and image.value in images and image.value not in seen:
+        if len(seen) > MOST_IMAGES:
+            return  # told by `consistency`
         seen.add(image.value)
         node = images[image.value]
         config = node.get("config")

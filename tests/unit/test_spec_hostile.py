@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stackup.errors import BadInput, SpecErrors
 from stackup.spec import decoding
+from stackup.spec.load import load_text
 
 _SPEAKS = '"a\\e[31m\\e]0;t\\a\\nerror: x\\u202e\\x9b31m"'  # colours, a title, a line of its own, letters turned round
 _SERVICE = "services:\n  web:\n    image: a:1\n"
@@ -322,3 +324,19 @@ def test_env_files_of_included_projects_have_a_bound_together(tmp_path: Path) ->
     done = stackup(tmp_path, "config")
     assert done.returncode == 2
     assert b"the env files of all projects are too many, or too long" in done.stderr
+
+
+def test_images_that_stand_on_each_other_without_end_are_refused(tmp_path: Path) -> None:
+    images = "".join(f"  i{n}: {{from: i{n + 1}}}\n" for n in range(9000))
+    with pytest.raises(BadInput, match=r"images\.i0\.from: stands on more than 100 other images"):
+        load_text(f"images:\n{images}  i9000: {{from: 'x:1'}}\n", str(tmp_path / "stack.yaml"), environment={})
+
+
+def test_of_services_that_all_wait_for_each_other_some_circles_are_told(tmp_path: Path) -> None:
+    names = [f"s{n}" for n in range(300)]
+    services = "".join(
+        f"  {one}: {{image: 'x:1', depends_on: [{', '.join(n for n in names if n != one)}]}}\n" for one in names
+    )
+    with pytest.raises(SpecErrors) as raised:
+        load_text(f"services:\n{services}", str(tmp_path / "stack.yaml"), environment={})
+    assert 1 < len(raised.value.problems) <= 50
