@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stackup.classes import dataclass
 from stackup.cli.output import Color
 from stackup.errors import BadInput, NotFound
 from stackup.spec.decoding import MAX_BYTES

@@ -17,8 +17,8 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from stackup.classes import dataclass
 from stackup.errors import Place
 from stackup.spec.interpolate import Lookup, Use, Wrong, interpolate
 from stackup.spec.report import Report

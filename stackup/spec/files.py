@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from stackup.classes import dataclass
 from stackup.errors import BadInput
 from stackup.spec import canonical, dialects, vars
 from stackup.spec.discover import File

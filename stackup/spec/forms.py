@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from stackup.classes import dataclass
 from stackup.spec import units
 from stackup.spec.nodes import RESET, Node, shorten
 from stackup.spec.report import Report

@@ -8,8 +8,10 @@ files that are executable at the source.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal
+
+from stackup.classes import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

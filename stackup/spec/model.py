@@ -10,9 +10,10 @@ defaults are filled in, synonyms (`replicas`/`scale`/`deploy.replicas`, `resourc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from stackup.classes import dataclass
 from stackup.spec.layers import Layer
 from stackup.spec.sources import Source as Source
 from stackup.spec.sources import Variable as Variable

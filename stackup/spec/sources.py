@@ -3,8 +3,9 @@ model, so that reading variables costs little."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from stackup.classes import dataclass
 
 
 class Source(NamedTuple):
