@@ -11,6 +11,7 @@ when it has changed its namespace. Calls are serialised: the library keeps a tab
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import threading
@@ -123,6 +124,8 @@ def _context(library: ctypes.CDLL) -> _Context:
 def _call(text: str, *, json_output: bool) -> str:
     library = _library
     assert library is not None
+    if os.geteuid() != 0:  # the library would say so itself, on the standard error of whoever called us
+        raise KernelError(f"change firewall rules: {os.strerror(errno.EPERM)}", errno.EPERM)
     with _lock:
         context = _context(library)
         library.nft_ctx_output_set_flags(context.pointer, _OUTPUT_JSON if json_output else 0)

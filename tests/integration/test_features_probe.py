@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stackup import paths
-from stackup.linux import features
+from stackup.errors import KernelError
+from stackup.linux import features, nftables
 from stackup.linux.features import Feature
 
 from .testhost import TestHost
@@ -83,3 +84,16 @@ def test_another_programs_firewall_that_closes_the_way_is_named(host: TestHost, 
     host.sh(f"nft insert rule {family} {table} {chain} iifname 'su*' accept")
     assert host.call(_detail, "other firewalls") == (True, "none drops what is forwarded")
     host.sh("nft flush ruleset")
+
+
+def test_the_firewall_s_library_says_nothing_to_a_user(capfd: pytest.CaptureFixture[str]) -> None:
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            nftables.read("list tables")
+        except KernelError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert capfd.readouterr() == ("", "")
