@@ -17,7 +17,7 @@ from stackup.builder.store import images
 from stackup.engine import groups, steps
 from stackup.engine.steps import Runner
 from stackup.errors import Interrupted, ProgramFailed, StackupError
-from stackup.runtime.cgroups import driver
+from stackup.runtime.cgroups import driver, tree
 from stackup.spec.layers import File, HostPrograms, Layer, Run
 from stackup.spec.model import Image, Stack
 
@@ -220,4 +220,5 @@ def test_groups_of_steps_whose_command_was_killed_are_swept(host: TestHost) -> N
     on_busybox(host, sh(":"))
     assert host.call(left, str(host.root)) == ["1-abcd"]
     for group in host.cgroups():
-        group.rmdir()
+        top, _, below = str(group).partition("/stackup/")
+        tree.remove_empty(top, f"stackup/{below}")
