@@ -95,14 +95,6 @@ class Settings:
         )  # fmt: skip
         return None if report.failed else found
 
-    def variable(self, name: str) -> str | None:
-        """A variable such as COMPOSE_PARALLEL_LIMIT: of the environment, else of the project's env files."""
-        if (said := os.environ.get(name)) is not None:
-            return said
-        project = self.project()
-        found = project.variables.get(name) if project is not None else None
-        return found[0] if found else None
-
     def stack(self) -> str:
         """The stack's name, for verbs that need no more of the file."""
         return self.quick_stack() or self.load().stack.name

@@ -234,11 +234,3 @@ def test_an_env_file_that_cannot_say_the_name_is_not_looked_at(
     (project / ".env").write_text("A='1\n")
     assert Settings().quick_stack() == "shop" and run(capsys, "ps").status == 0
     assert run(capsys, "config").status == 2
-
-
-def test_a_variable_of_the_project_may_stand_in_its_env_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / ".env").write_text("COMPOSE_PARALLEL_LIMIT=3\n")
-    assert Settings().variable("COMPOSE_PARALLEL_LIMIT") == "3"
-    monkeypatch.setenv("COMPOSE_PARALLEL_LIMIT", "4")
-    assert Settings().variable("COMPOSE_PARALLEL_LIMIT") == "4"
-    assert Settings().variable("COMPOSE_MENU") is None
