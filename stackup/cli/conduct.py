@@ -8,9 +8,10 @@ from __future__ import annotations
 from stackup.cli.settings import Settings
 from stackup.engine.conduct import USUAL, Conduct
 from stackup.errors import BadInput
+from stackup.spec import units
 from stackup.spec.variables import Variables
 
-_YES, _NO = ("1", "t", "true", "y", "yes", "on"), ("0", "f", "false", "n", "no", "off")
+_SHORT = {"1": True, "t": True, "0": False, "f": False}  # besides the words of a file
 
 
 def of(settings: Settings) -> Conduct:
@@ -32,10 +33,10 @@ def _truth(variables: Variables, name: str) -> bool | None:
     found = variables.get(name)
     if found is None or not found[0]:
         return None
-    text = found[0].strip().lower()
-    if text not in _YES + _NO:
+    meant = _SHORT.get(found[0].strip().lower(), units.truth(found[0]))
+    if meant is None:
         raise BadInput(f"{name} is {found[0]!r} ({found[1]})", hint="it is true or false")
-    return text in _YES
+    return meant
 
 
 def _limit(variables: Variables) -> int:
