@@ -101,6 +101,8 @@ def _loaded(found: Project, files: Files, report: Report) -> Loaded:
         raise BadInput(f"{first.shown} is empty", hint=hint, place=Place(first.shown, 1))
     tree, ousted = unique.unique(tree, report)
     known = profiles.declared(tree)
+    for profile, hint in profiles.unknown(known, found.options.profiles).items():
+        report.warn_plainly(f"no service has the profile {profile!r}; {hint}")
     if found.options.interpolate:
         off = profiles.inactive(known, found.profiles, found.options.services)
         stack, origins, reading = _stack(tree, name, off, known, found, report)

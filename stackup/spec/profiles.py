@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from stackup.spec.nodes import Node
+from stackup.spec.report import found
+from stackup.spec.suggest import did_you_mean
 
 ALL = "*"
 
@@ -27,6 +29,17 @@ def inactive(known: dict[str, tuple[str, ...]], active: Sequence[str], named: It
         return ()
     wanted = {*active, *(profile for name in named for profile in known.get(name, ()))}
     return tuple(name for name, profiles in known.items() if profiles and not wanted.intersection(profiles))
+
+
+def unknown(known: dict[str, tuple[str, ...]], asked: Iterable[str]) -> dict[str, str]:
+    """The profiles that were asked for and that no service has, each with what was probably meant. Not those of
+    COMPOSE_PROFILES: such a variable may stand for many projects."""
+    there = {profile for profiles in known.values() for profile in profiles}
+    return {
+        one: did_you_mean(one, there) or (f"there is {found(sorted(there))}" if there else "no service has profiles")
+        for one in asked
+        if one != ALL and one not in there
+    }
 
 
 def split(root: Node, off: Sequence[str]) -> tuple[Node, dict[str, Node]]:
